@@ -1,0 +1,424 @@
+"""How one transition runs: negotiation, commit, consequences, and what becomes of errors. SEMANTICS sections 4 and 6.
+
+It holds the memory of a machine, and is below the engine, which decides what runs, and when. It knows no threads and no
+loops: a clock, a sink for errors and a keeper of tasks are handed in from above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from amachine._bits import bits, tick_at
+from amachine.clock import Clock, Time, advance
+from amachine.declare import Phase
+from amachine.errors import HandlerTimeout
+from amachine.event import Event
+from amachine.mutation import ErrorInfo, Kind, Mutation, Source
+from amachine.queue import Evaluation, Queue
+from amachine.subscriptions import Wait, Waits
+from amachine.transition import HandlerRun, Plan, Program, Situation, Step, Transition
+
+if TYPE_CHECKING:
+    from amachine.tracers.base import Hooks
+
+current: ContextVar[Transition | None] = ContextVar("amachine_transition", default=None)
+"""The transition whose handler, task or callback is running here: the cause of what is mutated below."""
+
+
+class Lock(Protocol):
+    """A mutex that can be tried."""
+
+    def acquire(self, blocking: bool = ..., /) -> bool: ...
+    def release(self) -> None: ...
+
+
+class Tasks(Protocol):
+    """The keeper of background work: tasks and scopes bound to states."""
+
+    bound: int
+    """Mask of the states with live tasks or scopes."""
+
+    def start(self, step: Step, event: Event[Any]) -> None: ...
+    def start_end(self, step: Step, event: Event[Any]) -> None: ...
+    def ticked(self, moved: int, ended: int) -> None: ...
+    def wake(self) -> None: ...
+
+
+@attrs.frozen
+class Limits:
+    """What a machine allows."""
+
+    queue: int | None = 1000
+    """Mutations that may wait; None: any number."""
+    depth: int = 1000
+    """How long a chain of handlers that mutate may grow."""
+    handler: float = 0.1
+    """Seconds that one handler may take before `HandlerTimeout` is reported."""
+    raise_errors: bool = False
+
+
+class Life:
+    """Where a machine is in its life, as small integers: zero is the ordinary case that costs one test."""
+
+    FREE = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+class Moment:
+    """What a wait may look at, right after a transition or when it is made."""
+
+    __slots__ = ("_called", "_engine", "_given", "_time", "active", "entered", "number")
+
+    def __init__(self, engine: Conductor, t: Transition | None) -> None:
+        self._engine = engine
+        self._time = engine._time
+        self.number = engine._count if t is None else t.number
+        self.active = engine._node.active
+        committed = t is not None and t.was_committed
+        self.entered = t.plan.enters & ~t.put_back if t is not None and committed else 0
+        self._called = t.plan.called if t is not None else 0
+        self._given = t.args if t is not None else None
+
+    def tick(self, state: int) -> int:
+        """The tick of a state."""
+        return tick_at(self._time, state)
+
+    def clock(self) -> Clock:
+        """The ticks of all states."""
+        schema = self._engine._program.schema
+        return Clock(schema.names, Time.unpacked(self._time, schema.n))
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error reported last."""
+        return self._engine._error
+
+    def args(self, state: int) -> Any:
+        """The arguments that the present activation of a state was entered with."""
+        return self._engine._activation_args(state)
+
+    def called_args(self, state: int) -> Any:
+        """The arguments of the mutation, as far as the state can read them: a mapping, or those given for it."""
+        given = self._given
+        return given if isinstance(given, dict) or (given is not None and self._called >> state & 1) else self.args(state)
+
+
+class Conductor:
+    """One machine's memory, and how a transition changes it."""
+
+    __slots__ = (
+        "__weakref__", "_args", "_attention", "_cascading", "_count", "_error", "_front", "_home", "_hooks", "_id", "_idlers",
+        "_inbox", "_life", "_limits", "_lock", "_node", "_overflowed", "_owner", "_owners", "_program", "_queue", "_running",
+        "_tasks", "_time", "_waits",
+    )  # fmt: skip
+
+    # Handed in by the class above.
+    _now: Callable[[], float]
+    _ident: Callable[[], int]
+
+    def __init__(self, machine_id: str, program: Program, owners: tuple[Any, ...], lock: Lock, limits: Limits) -> None:
+        self._id = machine_id
+        self._program = program
+        self._owners = owners
+        self._limits = limits
+        self._lock = lock
+        self._owner = 0  # the thread that drains, while user code may run below it
+        self._life = Life.FREE
+        self._home: int | None = None  # the thread of the event loop that the machine lives in
+        self._node: Situation = program.first
+        self._time = 0
+        self._count = 0  # transitions so far
+        self._front = 0  # those of them that had no queue tick
+        self._inbox: list[Mutation | Evaluation | Wait[None]] = []
+        self._queue: Queue | None = None
+        self._running: Transition | None = None
+        self._args: dict[int, Any] | None = None
+        self._error: BaseException | None = None
+        self._overflowed = False
+        self._cascading = False
+        self._waits: Waits | None = None
+        self._idlers: list[Wait[None]] | None = None
+        self._tasks: Tasks | None = None
+        self._hooks: Hooks | None = None
+        self._attention = program.schema.exception
+
+    # -- one transition
+
+    def _begin(self, plan: Plan, args: Any) -> Transition:
+        self._count += 1
+        t = Transition(self._id, self._count, plan, self._time)
+        if args is not None:
+            t.args = args
+        return t
+
+    def _perform(self, t: Transition) -> None:
+        """Negotiate, commit, run the consequences. Errors of handlers end here; only what must go up goes up."""
+        hooks = self._hooks
+        if hooks is not None:
+            hooks.transition_started(self, t)
+        outer, self._running = self._running, t
+        t.running = True
+        token = current.set(t)
+        try:
+            granted = self._grant(t)
+            if hooks is not None:
+                hooks.transition_negotiated(self, t)
+            if granted:
+                self._commit(t)
+                if hooks is not None:
+                    hooks.transition_committed(self, t)
+                if t.plan.finals:
+                    self._consequences(t)
+                if self._args:
+                    self._forget_args(t.plan.exits | t.put_back)
+                if t.plan.tasks:
+                    self._start_tasks(t)
+                moved = t.plan.moved
+                if self._waits is not None and moved & self._waits.watched:
+                    self._waits.settle(moved, Moment(self, t))
+                if t.plan.autos and t.failure is None:
+                    self._push_auto(t)
+        except BaseException as stop:  # KeyboardInterrupt and the like: the machine stands as it is, and they go up
+            t.failure = ErrorInfo(stop, handler=f"machine {self._id}")
+            raise
+        finally:
+            t.running = False
+            current.reset(token)
+            self._running = outer
+        if hooks is not None:
+            hooks.transition_ended(self, t)
+
+    def _grant(self, t: Transition) -> bool:
+        """Whether relations and handlers agree to the transition."""
+        plan = t.plan
+        if plan.accepted and plan.wanting and t.args is None:
+            t.objection = self._missing_args(plan.wanting)
+        elif plan.accepted and (not plan.negotiation or self._negotiate(t)):
+            return True
+        t.committed = False
+        return False
+
+    def _missing_args(self, states: int) -> str:
+        schema = self._program.schema
+        return "; ".join(f"{schema.names[i]} needs {', '.join(schema.missing_args(i))}" for i in bits(states))
+
+    def _negotiate(self, t: Transition) -> bool:
+        """Ask the handlers. An auto mutation goes on without the auto states that are vetoed."""
+        asked: set[tuple[int, int]] = set()
+        while True:
+            plan = t.plan
+            for step in plan.negotiation:
+                call = step[2]
+                if plan.auto:
+                    if (step[1], id(call)) in asked:
+                        continue
+                    asked.add((step[1], id(call)))
+                try:
+                    answer = self._call(t, step)
+                except Exception as error:
+                    self._failed(t, call.label, error)
+                    return False
+                if answer is False:
+                    vetoed = 1 << call.subject if call.phase in (Phase.ENTER, Phase.TO) else 0
+                    if not (plan.auto and vetoed & plan.schema.auto):
+                        t.veto = call
+                        return False
+                    t.plan = self._program.auto_plan(self._node, plan.called | plan.banned, plan.banned | vetoed)
+                    if not t.plan.accepted:
+                        t.veto = call
+                        return False
+                    break
+            else:
+                return True
+
+    def _commit(self, t: Transition) -> None:
+        """Take over the target: active set and ticks change at once."""
+        plan = t.plan
+        self._time += plan.delta
+        self._node = plan.next
+        moved = plan.moved
+        if t.args is not None or self._args:
+            self._keep_args(t)
+        if self._tasks is not None and moved & self._tasks.bound:
+            self._tasks.ticked(moved, plan.exits)
+        exception = plan.schema.exception
+        if moved & exception:
+            if plan.exits & exception:
+                self._error = None
+            elif self._error is None and isinstance(t.args, ErrorInfo):
+                self._error = t.args.error
+
+    def _consequences(self, t: Transition) -> None:
+        """Run the final handlers."""
+        t.is_final = True
+        for step in t.plan.finals:
+            call = step[2]
+            try:
+                if call.is_async:
+                    self._the_tasks().start_end(step, Event(self, t, call, self._args_for(t, step)))
+                else:
+                    self._call(t, step)
+            except Exception as error:
+                self._failed(t, call.label, error)
+                if call.phase is Phase.STATE:
+                    self._put_back(t, call.state)
+                    break
+        t.is_final = False
+
+    def _put_back(self, t: Transition, failed: int) -> None:
+        """Deactivate the state whose handler failed, and the enters after it. A clock never goes back."""
+        plan = t.plan
+        order = plan.schema.enter_order
+        after = order[order.index(failed) :]
+        back = sum(1 << i for i in after if plan.enters >> i & 1) & ~plan.reentries & ~plan.schema.exception
+        t.put_back = back
+        self._time += advance(back)
+        self._node = self._program.situation(self._node.active & ~back)
+        if self._tasks is not None and back & self._tasks.bound:
+            self._tasks.ticked(back, back)
+
+    def _start_tasks(self, t: Transition) -> None:
+        tasks = self._the_tasks()
+        for step in t.plan.tasks:
+            call = step[2]
+            if not t.put_back >> call.state & 1:
+                tasks.start(step, Event(self, t, call, self._args_for(t, step)))
+
+    def _push_auto(self, t: Transition) -> None:
+        cause = t.source
+        self._prepend(Mutation(t.plan.schema, Kind.ADD, t.plan.autos, auto=True, source=cause, depth=t.depth + 1))
+
+    # -- handlers
+
+    def _call(self, t: Transition, step: Step) -> object:
+        """Call one handler, with its event, and see how long it takes."""
+        fn, slot, call, subject, _ = step
+        event = Event(self, t, call, None if subject < 0 else self._args_for(t, step))
+        hooks = self._hooks
+        if hooks is not None:
+            hooks.handler_started(self, t, call)
+        began = self._now()
+        try:
+            return fn(self._owners[slot - 1] if slot else self, event)
+        finally:
+            seconds = self._now() - began
+            if seconds > self._limits.handler:
+                self._overran(t, call.label, seconds)
+            if hooks is not None:
+                t.runs = [*t.runs, HandlerRun(call.name, call.where, seconds)]
+                hooks.handler_ended(self, t, call, seconds)
+
+    def _args_for(self, t: Transition, step: Step) -> Any:
+        """The arguments that a handler sees: those of the mutation, or those its state's activation was entered with."""
+        subject, fresh = step[3], step[4]
+        if subject < 0:
+            return None
+        if not fresh:
+            return self._activation_args(subject)
+        if t.args is not None and t.plan.called >> subject & 1:
+            return t.args
+        return self._empty_args(subject)
+
+    def _activation_args(self, state: int) -> Any:
+        kept = self._args
+        return kept[state] if kept and state in kept else self._empty_args(state)
+
+    def _empty_args(self, state: int) -> Any:
+        make = self._program.schema.args[state]
+        return None if make is None or self._program.schema.needs_args >> state & 1 else make()
+
+    def _keep_args(self, t: Transition) -> None:
+        """Remember what the entered states were given, for their Exit and End."""
+        kept = self._args
+        if kept is None:
+            kept = self._args = {}
+        for i in bits(t.plan.enters):
+            if t.args is not None and t.plan.called >> i & 1:
+                kept[i] = t.args
+            else:
+                kept.pop(i, None)
+        self._attend()
+
+    def _forget_args(self, states: int) -> None:
+        kept = self._args
+        if kept:
+            for i in bits(states):
+                kept.pop(i, None)
+            self._attend()
+
+    def _attend(self) -> None:
+        """Work out which states, when they move, need more than the short path."""
+        attention = self._program.schema.exception
+        for i in self._args or ():
+            attention |= 1 << i
+        if self._tasks is not None:
+            attention |= self._tasks.bound
+        if self._hooks is not None:
+            attention |= self._program.everything
+        self._attention = attention
+
+    # -- errors
+
+    def _failed(self, t: Transition, where: str, error: Exception) -> None:
+        """A handler raised: record it, and add `Exception`, unless this is about `Exception` itself, or only a question."""
+        info = ErrorInfo(error, _trace(error), where, t)
+        first = t.failure is None
+        if first:
+            t.failure = info
+        if t.is_check or not first or t.plan.called & t.plan.schema.exception:
+            self._report(info)
+        else:
+            self._push_error(info, t)
+
+    def _overran(self, t: Transition, where: str, seconds: float) -> None:
+        error = HandlerTimeout(machine=self._id, handler=where, seconds=seconds, limit=self._limits.handler)
+        info = ErrorInfo(error, "", where, t)
+        if t.is_check or t.reported or t.plan.called & t.plan.schema.exception:
+            self._report(info)
+        else:
+            self._push_error(info, t)
+
+    def _push_error(self, info: ErrorInfo, cause: Transition | Mutation | None) -> None:
+        """Add `Exception` at the front of the queue."""
+        schema = self._program.schema
+        source: Source | None = None
+        depth = 0
+        if isinstance(cause, Transition):
+            cause.reported = True
+            source, depth = cause.source, cause.depth + 1
+        elif cause is not None:
+            source, depth = cause.source, cause.depth
+        self._error = info.error
+        self._announce(info)
+        self._prepend(Mutation(schema, Kind.ADD, schema.exception, info, source=source, depth=depth))
+
+    def _announce(self, info: ErrorInfo) -> None:
+        """Log an error that no handler of `Exception` will hear of."""
+        program = self._program
+        exception = program.schema.exception.bit_length() - 1
+        if not any(program.handles(phase, exception) for phase in (Phase.ENTER, Phase.STATE, Phase.TASK)):
+            self._report(info)
+
+    # -- what the classes above supply
+
+    def _prepend(self, mutation: Mutation) -> None:
+        raise NotImplementedError
+
+    def _report(self, info: ErrorInfo) -> None:
+        """The sink for errors that have no state to go to."""
+        raise NotImplementedError
+
+    def _the_tasks(self) -> Tasks:
+        raise NotImplementedError
+
+
+def _trace(error: BaseException) -> str:
+    from traceback import format_exception
+
+    return "".join(format_exception(error))

@@ -1,0 +1,177 @@
+"""The waits of a machine: the constructors that users call. What a wait is, and when it is due, is `subscriptions`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
+from typing import Any, TypeAlias, TypeVar, overload
+
+from amachine import subscriptions
+from amachine.clock import Clock
+from amachine.declare import State
+from amachine.conduct import Life, Moment
+from amachine.engine import Engine
+from amachine.mutation import Result
+from amachine.parking import MachineParking
+from amachine.subscriptions import Wait, Waits
+
+A = TypeVar("A")
+AnyState: TypeAlias = State[..., Any] | str
+
+
+class Waiting(Engine):
+    """An engine that can be waited for."""
+
+    __slots__ = ("_farewells",)
+
+    _farewells: list[Wait[None]]
+
+    def when(self, *states: AnyState) -> Wait[None]:
+        """Wait until all of these are active at one moment, after a commit."""
+        mask = self._mask(states)
+        return self._wait(subscriptions.when(mask, 0, self._label("when", states)), now=True)
+
+    def when_not(self, *states: AnyState) -> Wait[None]:
+        """Wait until none of these is active, at one moment, after a commit."""
+        mask = self._mask(states)
+        return self._wait(subscriptions.when(0, mask, self._label("when_not", states)), now=True)
+
+    @overload
+    def when_args(self, state: State[..., A], where: Callable[[A], object] | Mapping[str, Any] | None = ...) -> Wait[A]: ...
+    @overload
+    def when_args(self, state: str, where: Callable[[Any], object] | Mapping[str, Any] | None = ...) -> Wait[Any]: ...
+    def when_args(self, state: Any, where: Any = None) -> Wait[Any]:
+        """Wait until the state enters, or re-enters, and stays, by a mutation whose arguments fit. Yields those.
+
+        It is never already true. `where` is a function of the arguments, or a mapping of values that they must have.
+        """
+        index = self._index(state)
+        label = self._label("when_args", (state,))
+        wait = subscriptions.when_args(index, _filter(where), label, born=self._count)
+        return self._wait(wait, now=False)
+
+    def when_time(self, ticks: Mapping[State[..., Any], int] | Mapping[str, int]) -> Wait[Clock]:
+        """Wait until each of these states has reached the tick given for it. Yields the clock."""
+        targets = {self._index(state): tick for state, tick in ticks.items()}
+        return self._wait(subscriptions.when_time(targets, self._label("when_time", ticks)), now=True)
+
+    def when_ticks(self, state: AnyState, ticks: int = 1) -> Wait[Clock]:
+        """Wait until the state's tick has moved by so many from now. Yields the clock."""
+        index = self._index(state)
+        target = {index: self._tick(index) + ticks}
+        return self._wait(subscriptions.when_time(target, self._label(f"when_ticks({ticks})", (state,))), now=True)
+
+    @overload
+    def when_next(self, state: State[..., A]) -> Wait[A]: ...
+    @overload
+    def when_next(self, state: str) -> Wait[Any]: ...
+    def when_next(self, state: Any) -> Wait[Any]:
+        """Wait until the state is activated anew: not the present activation. Yields its arguments."""
+        index = self._index(state)
+        now = self._tick(index)
+        return self._wait(subscriptions.when_next(index, now + 1 + (now & 1), self._label("when_next", (state,))), now=True)
+
+    def when_query(self, fn: Callable[[Clock], object]) -> Wait[Clock]:
+        """Wait until `fn(clock)` is true: asked at once, then after every transition that ticked something.
+
+        Yields the clock. An error of `fn` ends the wait with it.
+        """
+        return self._wait(subscriptions.when_query(fn, self._label("when_query", ())), now=True)
+
+    def when_queue(self, result: Result) -> Wait[Result]:
+        """Wait until that mutation has been processed. Yields the final result. The same as awaiting the result."""
+        wait = result.when_done()
+        if wait is None:
+            wait = self._wait(Wait.make("result"), now=False)
+            wait.fulfil(result)
+        return wait
+
+    def when_idle(self) -> Wait[None]:
+        """Wait until nothing is queued or running."""
+        wait: Wait[None] = self._wait(Wait.make("when_idle"), now=False)
+        if wait.done:
+            return wait
+        if not self._queue and not self._inbox and self._running is None and self._owner == 0:
+            wait.fulfil(None)
+        else:
+            self._inbox.append(wait)
+            if self._owner != self._ident():
+                self._knock()
+        return wait
+
+    def when_error(self) -> Wait[BaseException | None]:
+        """Wait until `Exception` is active. Yields the error."""
+        exception = self._program.schema.exception
+
+        def test(now: Moment) -> subscriptions.End | None:
+            return subscriptions.End(now.error) if now.active & exception else None
+
+        return self._wait(subscriptions.condition(exception, test, "when_error"), now=True)  # type: ignore[arg-type]
+
+    def when_closed(self) -> Wait[None]:
+        """Wait until the machine has closed."""
+        wait: Wait[None] = self._wait(Wait.make("when_closed"), now=False)
+        self._farewells = [*self._farewells, wait]
+        if self._life == Life.CLOSED:
+            wait.fulfil(None)
+        return wait
+
+    # -- for the rest of the machine
+
+    def _when_state(self, index: int, where: Any) -> Wait[Any]:
+        label = self._label("when", (self._program.schema.names[index],))
+        return self._wait(subscriptions.when_args(index, _filter(where), label, or_now=True), now=True)
+
+    def _result_wait(self, result: Result) -> Wait[Result]:
+        return self._wait(Wait.make("result"), now=False)
+
+    def _wait(self, wait: Wait[Any], *, now: bool) -> Wait[Any]:
+        waits = self._the_waits()
+        waits.add(wait, self._moment if now else None)
+        hooks = self._hooks
+        if hooks is not None and not wait.done:
+            hooks.wait_made(self, wait)
+        return wait
+
+    def _moment(self) -> Moment:
+        return Moment(self, None)
+
+    def _the_waits(self) -> Waits:
+        waits = self._waits
+        if waits is None:
+            with _making:  # two threads, each with its first wait, must not make two
+                waits = self._waits
+                if waits is None:
+                    waits = self._waits = Waits(MachineParking(self))
+        return waits
+
+    def _label(self, verb: str, states: Iterable[AnyState]) -> str:
+        names = ", ".join(state if isinstance(state, str) else state.name for state in states)
+        return f"{verb}({names}) of {self._id}"
+
+    def _tick(self, index: int) -> int:
+        raise NotImplementedError
+
+    def _index(self, state: AnyState) -> int:
+        raise NotImplementedError
+
+    def _mask(self, states: Iterable[AnyState]) -> int:
+        raise NotImplementedError
+
+
+def _filter(where: Callable[[Any], object] | Mapping[str, Any] | None) -> Callable[[Any], object] | None:
+    """A condition on arguments as a function."""
+    if not isinstance(where, Mapping):
+        return where
+    wanted = dict(where)
+
+    def fits(args: Any) -> bool:
+        if isinstance(args, Mapping):
+            return all(name in args and args[name] == value for name, value in wanted.items())
+        return all(getattr(args, name, _NOTHING) == value for name, value in wanted.items())
+
+    return fits
+
+
+_NOTHING = object()
+_making = Lock()
