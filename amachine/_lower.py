@@ -85,7 +85,9 @@ def lower(cls: type[Any]) -> Schema:
             except SchemaError as error:
                 raise error.within(owner.__name__) from None
     names = _order(cls)
-    _check_attributes(cls, [*names, *scope.groups], scope.states)
+    _check_attributes(
+        cls, [*((name, "state") for name in names), *((name, "group") for name in scope.groups)]
+    )
     names.setdefault(EXCEPTION)
     states = [scope.states[name] for name in names if name in scope.states]
     return Schema(states, name=cls.__name__, groups=scope.groups.values())
@@ -111,11 +113,10 @@ def _order(cls: type[Any]) -> dict[str, None]:
     return names
 
 
-def _check_attributes(cls: type[Any], names: Iterable[str], states: dict[str, StateDef]) -> None:
+def _check_attributes(cls: type[Any], names: Iterable[tuple[str, str]]) -> None:
     """Each name must be free, and must lead to what was declared under it."""
     taken = _reserved.union(getattr(cls, "_reserved", ()))
-    for name in names:
-        kind = "state" if name in states else "group"
+    for name, kind in names:
         if name.startswith("_") or name in taken:
             problem = (
                 "begins with an underscore" if name.startswith("_") else "is an attribute of every machine"

@@ -16,7 +16,7 @@ from amachine.errors import BindingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from amachine.declare import State  # noqa: TC004 - declare imports this file; nobody evaluates the hints
+    from amachine._state import State  # noqa: TC004 - which imports this file; nobody evaluates the hints
 
 F = TypeVar("F")
 

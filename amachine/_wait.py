@@ -80,6 +80,10 @@ class Parking(Protocol):
         """Take the error of a callback of `wait` down the machine's error path. It must not raise."""
         ...
 
+    def met(self, wait: Wait[Any], /) -> None:
+        """Tell who watches the machine that what `wait` waited for has come true."""
+        ...
+
 
 class Home(Protocol):
     """The list that an entry stands on, as far as the entry needs to know."""
@@ -107,6 +111,8 @@ class End:
         self.trace = None if error is None else error.__traceback__
 
 
+_NOTHING: list[None] = []
+
 Later = list[tuple["Entry", "Callable[[Any], object]"]]
 """Callbacks to be called when every wait of the moment has ended, each with its wait."""
 
@@ -117,7 +123,7 @@ class Entry:
     It does not know its `Wait`: when that is collected and nothing is hooked here, nobody can ever hear of the end.
     """
 
-    __slots__ = ("ends", "homes", "hooks", "label", "serial", "states", "test")
+    __slots__ = ("ends", "homes", "hooks", "label", "owed", "serial", "states", "test")
 
     label: object
     states: int
@@ -131,6 +137,8 @@ class Entry:
     """The waits of the machines that it belongs to."""
     serial: int
     """Its place in the order of creation; 0 until a drainer has taken it over."""
+    owed: list[None]
+    """Holds something while the machine is still to be told of a fulfilment. Whoever takes it out tells."""
 
     def __init__(self, label: object, states: int, test: Callable[[Moment], End | None] | None) -> None:
         self.label = label
@@ -139,6 +147,7 @@ class Entry:
         self.ends = []
         self.hooks = {}
         self.homes = ()
+        self.owed = _NOTHING
         self.serial = 0
 
     def look(self, now: Moment) -> End | None:
@@ -161,9 +170,28 @@ class Entry:
             return False
         self.test = None
         self.leave()
-        if self.hooks:
-            each(partial(self._tell, later), iter(list(self.hooks)))
+        try:
+            if self.hooks:
+                each(partial(self._tell, later), iter(list(self.hooks)))
+        finally:
+            if end.error is None and self.owed:
+                self.met()
         return True
+
+    def announced(self) -> None:
+        """Whoever watches has heard, or could have, that somebody waits; so is to hear when this comes true."""
+        self.owed = [None]
+        if self.ends and self.ends[0].error is None:  # meanwhile, by a thread that did not see the line above
+            self.met()
+
+    def met(self) -> None:
+        """Tell the machine that this has come true: once, and after those who waited."""
+        try:
+            self.owed.pop()
+        except IndexError:
+            return
+        for parking in self.parkings():
+            parking.met(Wait(self))
 
     def _tell(self, later: Later, key: object) -> None:
         hook = self.hooks.pop(key, None)
@@ -218,7 +246,7 @@ class Wait(Generic[T_co]):
     __slots__ = ("__weakref__", "entry")
 
     entry: Entry
-    """For the engine."""
+    """For the engine, and to tell waits apart: whoever holds this, and not the wait, does not keep it from being forgotten."""
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 current: ContextVar[Transition | None] = ContextVar("amachine_transition", default=None)
 """The transition whose handler, task or callback is running here: the cause of what is mutated below."""
+cause_here, enter_cause, leave_cause = current.get, current.set, current.reset
+
+
+_ENTERING = (Phase.ENTER, Phase.TO)
+_STATE = Phase.STATE
+
+_new = object.__new__
+"""Records and events are made without their `__init__`: the call of it costs more than its stores."""
 
 
 class Lock(Protocol):
@@ -59,6 +67,8 @@ class Limits:
     handler: float = 0.1
     """Seconds that one handler may take before `HandlerTimeout` is reported."""
     raise_errors: bool = False
+    grace: float = 5.0
+    """Seconds that asynchronous End handlers get when the machine closes."""
 
 
 class Life:
@@ -113,20 +123,27 @@ class Conductor:
     """One machine's memory, and how a transition changes it."""
 
     __slots__ = (
-        "__weakref__", "_args", "_attention", "_cascading", "_count", "_error", "_front", "_home", "_hooks", "_id", "_idlers",
-        "_inbox", "_life", "_limits", "_lock", "_node", "_overflowed", "_owner", "_owners", "_program", "_queue", "_running",
+        "__weakref__", "_args", "_attention", "_budget", "_cascading", "_count", "_error", "_front", "_home", "_hooks", "_id", "_idlers",
+        "_ident", "_inbox", "_life", "_limits", "_lock", "_node", "_now", "_overflowed", "_owner", "_owners", "_program", "_queue", "_running",
         "_tasks", "_time", "_waits",
     )  # fmt: skip
 
-    # Handed in by the class above.
-    _now: Callable[[], float]
-    _ident: Callable[[], int]
-
-    def __init__(self, machine_id: str, program: Program, owners: tuple[Any, ...], lock: Lock, limits: Limits) -> None:
+    def __init__(
+        self,
+        machine_id: str,
+        program: Program,
+        lock: Lock,
+        limits: Limits,
+        now: Callable[[], float],
+        ident: Callable[[], int],
+    ) -> None:
         self._id = machine_id
         self._program = program
-        self._owners = owners
+        self._owners: tuple[Any, ...] = ()
         self._limits = limits
+        self._budget = limits.handler
+        self._now = now
+        self._ident = ident
         self._lock = lock
         self._owner = 0  # the thread that drains, while user code may run below it
         self._life = Life.FREE
@@ -152,55 +169,77 @@ class Conductor:
 
     def _begin(self, plan: Plan, args: Any) -> Transition:
         self._count += 1
-        t = Transition(self._id, self._count, plan, self._time)
+        t = _new(Transition)
+        t.machine = self._id
+        t.number = self._count
+        t.plan = plan
+        t.before = self._time
         if args is not None:
             t.args = args
         return t
 
-    def _perform(self, t: Transition) -> None:
-        """Negotiate, commit, run the consequences. Errors of handlers end here; only what must go up goes up."""
+    def _perform(self, t: Transition) -> bool:
+        """Negotiate, commit, run the consequences: whether it is executed. Only what must go up is raised."""
+        plan = t.plan
         hooks = self._hooks
-        if hooks is not None:
+        if hooks is not None and hooks.stages:
             hooks.transition_started(self, t)
-        outer, self._running = self._running, t
-        t.running = True
-        token = current.set(t)
+        outer = self._running
+        self._running = t
+        token = enter_cause(t)
         try:
-            granted = self._grant(t)
-            if hooks is not None:
+            if plan.asks:
+                granted = self._grant(t)
+                plan = t.plan
+            else:
+                granted = plan.accepted
+            hooks = self._hooks  # asked again each time: handlers attach and detach tracers, and one that fails is detached
+            if hooks is not None and hooks.stages:
                 hooks.transition_negotiated(self, t)
+                hooks = self._hooks
             if granted:
-                self._commit(t)
-                if hooks is not None:
+                self._time += plan.delta
+                self._node = plan.next
+                if plan.moved & self._attention or t.args is not None:
+                    self._note(t)
+                if hooks is not None and hooks.stages:
                     hooks.transition_committed(self, t)
-                if t.plan.finals:
-                    self._consequences(t)
-                if self._args:
-                    self._forget_args(t.plan.exits | t.put_back)
-                if t.plan.tasks:
-                    self._start_tasks(t)
-                moved = t.plan.moved
-                if self._waits is not None and moved & self._waits.watched:
-                    self._waits.settle(moved, Moment(self, t))
-                if t.plan.autos and t.failure is None:
-                    self._push_auto(t)
+                if plan.finals:
+                    t.is_final = True
+                    for step in plan.finals:
+                        try:
+                            self._call(t, step)
+                        except Exception as error:
+                            if self._fell(t, step[2], error):
+                                break
+                        except BaseException as stop:
+                            self._interrupted(t, stop)
+                            raise
+                if plan.leads or self._args:
+                    self._lead_on(t)
+                waits = self._waits
+                if waits is not None and plan.moved & waits.watched:
+                    self._settle(waits, t)
         except BaseException as stop:  # KeyboardInterrupt and the like: the machine stands as it is, and they go up
+            t.committed = self._time != t.before
             t.failure = ErrorInfo(stop, handler=f"machine {self._id}")
             raise
         finally:
             t.running = False
-            current.reset(token)
+            leave_cause(token)
             self._running = outer
-        if hooks is not None:
-            hooks.transition_ended(self, t)
+            if (hooks := self._hooks) is not None:
+                hooks.transition_ended(self, t)
+        return granted and t.failure is None
 
     def _grant(self, t: Transition) -> bool:
-        """Whether relations and handlers agree to the transition."""
+        """Whether relations, arguments and handlers agree to the transition."""
         plan = t.plan
-        if plan.accepted and plan.wanting and t.args is None:
-            t.objection = self._missing_args(plan.wanting)
-        elif plan.accepted and (not plan.negotiation or self._negotiate(t)):
-            return True
+        if plan.accepted:
+            if plan.wanting and t.args is None:
+                t.objection = self._missing_args(plan.wanting)
+            elif self._negotiate(t):
+                return True
         t.committed = False
         return False
 
@@ -210,23 +249,24 @@ class Conductor:
 
     def _negotiate(self, t: Transition) -> bool:
         """Ask the handlers. An auto mutation goes on without the auto states that are vetoed."""
-        asked: set[tuple[int, int]] = set()
+        asked: set[Step] | None = set() if t.plan.auto else None
         while True:
             plan = t.plan
             for step in plan.negotiation:
                 call = step[2]
-                if plan.auto:
-                    if (step[1], id(call)) in asked:
+                if asked is not None:
+                    if step in asked:
                         continue
-                    asked.add((step[1], id(call)))
+                    asked.add(step)
                 try:
                     answer = self._call(t, step)
                 except Exception as error:
                     self._failed(t, call.label, error)
                     return False
                 if answer is False:
-                    vetoed = 1 << call.subject if call.phase in (Phase.ENTER, Phase.TO) else 0
-                    if not (plan.auto and vetoed & plan.schema.auto):
+                    t.vetoes = (*t.vetoes, call)
+                    vetoed = 1 << call.subject if plan.auto and call.phase in _ENTERING else 0
+                    if not vetoed & plan.schema.auto:
                         t.veto = call
                         return False
                     t.plan = self._program.auto_plan(self._node, plan.called | plan.banned, plan.banned | vetoed)
@@ -237,39 +277,51 @@ class Conductor:
             else:
                 return True
 
-    def _commit(self, t: Transition) -> None:
-        """Take over the target: active set and ticks change at once."""
+    def _note(self, t: Transition) -> None:
+        """Keep and end at the commit what hangs on states that move: arguments, tasks and scopes, the error."""
         plan = t.plan
-        self._time += plan.delta
-        self._node = plan.next
-        moved = plan.moved
         if t.args is not None or self._args:
             self._keep_args(t)
-        if self._tasks is not None and moved & self._tasks.bound:
-            self._tasks.ticked(moved, plan.exits)
+        if self._tasks is not None and plan.moved & self._tasks.bound:
+            self._tasks.ticked(plan.moved, plan.exits)
         exception = plan.schema.exception
-        if moved & exception:
-            if plan.exits & exception:
-                self._error = None
-            elif self._error is None and isinstance(t.args, ErrorInfo):
-                self._error = t.args.error
+        if plan.exits & exception:
+            self._error = None
+        elif plan.enters & exception and self._error is None and isinstance(t.args, ErrorInfo):
+            self._error = t.args.error
 
-    def _consequences(self, t: Transition) -> None:
-        """Run the final handlers."""
-        t.is_final = True
-        for step in t.plan.finals:
-            call = step[2]
-            try:
-                if call.is_async:
-                    self._the_tasks().start_end(step, Event(self, t, call, self._args_for(t, step)))
-                else:
-                    self._call(t, step)
-            except Exception as error:
-                self._failed(t, call.label, error)
-                if call.phase is Phase.STATE:
-                    self._put_back(t, call.state)
-                    break
-        t.is_final = False
+    def _settle(self, waits: Waits, t: Transition) -> None:
+        """End the waits that this transition fulfils."""
+        t.is_final = False  # callbacks are no handlers
+        waits.settle(t.plan.moved, Moment(self, t))
+
+    def _fell(self, t: Transition, call: Call, error: Exception) -> bool:
+        """A final handler raised. Whether the rest of them is skipped: after a State handler, which is put back."""
+        self._failed(t, call.label, error)
+        if call.phase is not _STATE:
+            return False
+        self._put_back(t, call.state)
+        return True
+
+    def _lead_on(self, t: Transition) -> None:
+        """What follows the final handlers: tasks, arguments that are over, the auto mutation."""
+        plan = t.plan
+        for step in plan.ends:
+            self._the_tasks().start_end(step, Event(self, t, step[2], self._args_for(t, step)))
+        if self._args:
+            self._forget_args(plan.exits | t.put_back)
+        for step in plan.tasks:
+            if not t.put_back >> step[2].state & 1:
+                self._the_tasks().start(step, Event(self, t, step[2], self._args_for(t, step)))
+        if plan.autos and t.failure is None:
+            self._push_auto(t)
+
+    def _interrupted(self, t: Transition, stop: BaseException) -> None:
+        """Something goes up from a final handler. What is active has its tasks all the same, and who waits hears of it."""
+        t.failure = ErrorInfo(stop, handler=f"machine {self._id}")
+        self._lead_on(t)
+        if self._waits is not None:
+            self._settle(self._waits, t)
 
     def _put_back(self, t: Transition, failed: int) -> None:
         """Deactivate the state whose handler failed, and the enters after it. A clock never goes back."""
@@ -283,13 +335,6 @@ class Conductor:
         if self._tasks is not None and back & self._tasks.bound:
             self._tasks.ticked(back, back)
 
-    def _start_tasks(self, t: Transition) -> None:
-        tasks = self._the_tasks()
-        for step in t.plan.tasks:
-            call = step[2]
-            if not t.put_back >> call.state & 1:
-                tasks.start(step, Event(self, t, call, self._args_for(t, step)))
-
     def _push_auto(self, t: Transition) -> None:
         cause = t.source
         self._prepend(Mutation(t.plan.schema, Kind.ADD, t.plan.autos, auto=True, source=cause, depth=t.depth + 1))
@@ -299,18 +344,24 @@ class Conductor:
     def _call(self, t: Transition, step: Step) -> object:
         """Call one handler, with its event, and see how long it takes."""
         fn, slot, call, subject, _ = step
-        event = Event(self, t, call, None if subject < 0 else self._args_for(t, step))
+        event: Event[Any] = _new(Event)
+        event.machine = self
+        event.transition = t
+        event.call = call
+        event.args = None if subject < 0 else self._args_for(t, step)
+        owner = self._owners[slot - 1] if slot else self
+        now = self._now
         hooks = self._hooks
-        if hooks is not None:
+        if hooks is not None and hooks.handlers:
             hooks.handler_started(self, t, call)
-        began = self._now()
+        began = now()
         try:
-            return fn(self._owners[slot - 1] if slot else self, event)
+            return fn(owner, event)
         finally:
-            seconds = self._now() - began
-            if seconds > self._limits.handler:
+            seconds = now() - began
+            if seconds > self._budget:
                 self._overran(t, call.label, seconds)
-            if hooks is not None:
+            if (hooks := self._hooks) is not None and hooks.handlers:
                 t.runs = [*t.runs, HandlerRun(call.name, call.where, seconds)]
                 hooks.handler_ended(self, t, call, seconds)
 
@@ -359,8 +410,6 @@ class Conductor:
             attention |= 1 << i
         if self._tasks is not None:
             attention |= self._tasks.bound
-        if self._hooks is not None:
-            attention |= self._program.everything
         self._attention = attention
 
     # -- errors

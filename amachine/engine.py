@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from amachine.conduct import Conductor, Life, Moment, current
+from amachine.conduct import Conductor, Life, cause_here, enter_cause, leave_cause
 from amachine.errors import CascadeError, QueueFull
 from amachine.mutation import EXECUTED, Check, ErrorInfo, Kind, Mutation, Result, Status
 from amachine.queue import Entry, Evaluation, Queue
 from amachine.subscriptions import Wait
 from amachine.transition import Plan, Transition
 
+CANCELED = Status.CANCELED
 ADD, REMOVE, SET, TOGGLE = Kind.ADD, Kind.REMOVE, Kind.SET, Kind.TOGGLE
 TRAIL = 24
 """So many mutations before the limit of the cause depth, their names are kept, to show the cycle."""
@@ -27,50 +28,10 @@ class Engine(Conductor):
 
     # -- entry
 
-    def _submit(self, kind: Kind, called: int, args: Any = None) -> Result:
-        """Run a mutation at once, with all that it queues; or queue it, when the machine is busy or lives elsewhere."""
-        if self._life and (answer := self._submit_alive(kind, called, args)) is not None:
-            return answer
-        if not self._lock.acquire(False):
-            return self._submit_busy(kind, called, args)
-        try:
-            if self._queue or self._inbox:
-                result = self._submit_behind(kind, called, args)
-            else:
-                node = self._node
-                if kind is TOGGLE:
-                    kind = REMOVE if node.active & called == called else ADD
-                if kind is ADD:
-                    plan = node.add.get(called)
-                elif kind is REMOVE:
-                    plan = node.remove.get(called)
-                else:
-                    plan = node.set.get(called)
-                if plan is None:
-                    plan = self._program.plan(node, kind, called)
-                if not plan.silent or args is not None or plan.touched & self._attention:
-                    result = self._run_now(plan, args)
-                else:
-                    self._count += 1
-                    if plan.accepted:
-                        self._time += plan.delta
-                        self._node = plan.next
-                        result = EXECUTED
-                        waits = self._waits
-                        if plan.autos or (waits is not None and plan.moved & waits.watched):
-                            self._follow_up(plan)
-                    else:
-                        result = plan.refusal
-        finally:
-            self._lock.release()
-        if self._inbox:
-            self._drain_inbox()
-        return result
-
     def _submit_alive(self, kind: Kind, called: int, args: Any) -> Result | None:
         """The answer of a machine that is open, closing or closed; None when it may run on this stack."""
         here = self._owner == self._ident()
-        if self._life >= Life.CLOSING and not here and not self._may_end():
+        if self._life == Life.CLOSED or (self._life == Life.CLOSING and not here and not self._may_end()):
             state = "closing" if self._life == Life.CLOSING else "closed"
             return Result(Status.CANCELED, f"machine {self._id} is {state}")
         if self._home is not None and self._home != self._ident() and not here:
@@ -100,6 +61,8 @@ class Engine(Conductor):
 
     def _submit_behind(self, kind: Kind, called: int, args: Any) -> Result:
         """Run a mutation after what an interrupted drain, or a thread that is still to get its turn, has left."""
+        if self._life and self._is_elsewhere():
+            return self._post(kind, called, args)
         self._owner = self._ident()
         try:
             self._take_over()
@@ -107,23 +70,35 @@ class Engine(Conductor):
             self._drain()
         finally:
             self._owner = 0
-        if result.error is not None:
+        if result.error is not None and self._limits.raise_errors:
             raise result.error
         return result
 
     def _drain_inbox(self) -> None:
         # Whoever holds the lock looks at the inbox again after its release: so an entry that was appended while the lock
         # was held is seen by its holder, and one that was appended later finds the lock free. None is left.
-        while self._inbox and self._lock.acquire(False):
+        while self._inbox:
+            if self._life and self._is_elsewhere():
+                self._knock()
+                return
+            if not self._lock.acquire(False):
+                return
             self._owner = self._ident()
             try:
                 self._drain()
-            finally:
+            except BaseException:
                 self._owner = 0
                 self._lock.release()
+                self._drain_inbox()
+                raise
+            self._owner = 0
+            self._lock.release()
+            if self._inbox and self._home is not None and self._tasks is not None:
+                self._tasks.wake()
+                return
 
     def _mutation(self, kind: Kind, called: int, args: Any) -> Mutation:
-        cause = current.get()
+        cause = cause_here()
         if cause is None:
             return Mutation(self._program.schema, kind, called, args)
         depth = cause.depth + 1 if cause.running else 0
@@ -166,8 +141,9 @@ class Engine(Conductor):
             queue.append(mutation, self._queue_tick)
             for each in mutation.results:
                 each.queue_tick = mutation.queue_tick
-            if self._hooks is not None:
-                self._hooks.mutation_queued(self, mutation)
+            hooks = self._hooks
+            if hooks is not None:
+                hooks.mutation_queued(self, mutation)
         return result
 
     def _refuse(self, mutation: Mutation, why: str) -> None:
@@ -187,8 +163,9 @@ class Engine(Conductor):
 
     def _prepend(self, mutation: Mutation) -> None:
         self._the_queue().prepend(mutation)
-        if self._hooks is not None:
-            self._hooks.mutation_queued(self, mutation)
+        hooks = self._hooks
+        if hooks is not None:
+            hooks.mutation_queued(self, mutation)
 
     def _take_over(self) -> None:
         """Empty the inbox of the other threads into the queue."""
@@ -203,22 +180,41 @@ class Engine(Conductor):
                 self._idlers = [*(self._idlers or ()), entry]
 
     def _drain(self) -> None:
-        """Process what is queued, and what comes meanwhile, until nothing is left."""
-        while True:
-            if self._inbox:
+        """Process what is queued, and what comes meanwhile, until nothing is left.
+
+        In an event loop, what other threads send meanwhile is left for a turn of its own: they could keep it for ever.
+        """
+        if self._inbox:
+            self._take_over()
+        while not (self._life and self._must_leave()):
+            if self._inbox and self._home is None:
                 self._take_over()
             if not self._queue:
                 break
             self._process(self._queue.pop())
+        else:
+            return
         self._overflowed = self._cascading = False
-        if self._hooks is not None:
-            self._hooks.queue_drained(self)
+        hooks = self._hooks
+        if hooks is not None:
+            hooks.queue_drained(self)
         if self._idlers:
             idlers, self._idlers = self._idlers, None
             for wait in idlers:
                 wait.fulfil(None)
-        if self._queue or self._inbox:  # a tracer, or a callback of a wait for this very moment
+        if self._queue or (self._inbox and self._home is None):  # a tracer, or a callback of a wait for this very moment
             self._drain()
+
+    def _must_leave(self) -> bool:
+        """Whether this thread may go on no further: the machine has closed, or lives in another thread's loop by now."""
+        if self._life == Life.CLOSED:
+            self._abandon()
+            return True
+        if self._is_elsewhere():
+            # Whoever holds the lock knocks for what is in the inbox after its release; so something must be.
+            self._inbox.append(Evaluation(_nothing, Wait.make("handing over")))
+            return True
+        return False
 
     def _process(self, entry: Entry) -> None:
         """Take up one entry of the queue."""
@@ -227,6 +223,9 @@ class Engine(Conductor):
                 entry.wait.fulfil(entry.fn())
             except Exception as error:
                 entry.wait.fail(error)
+            except BaseException as stop:  # it goes up here, and whoever waits must not sleep for ever
+                entry.wait.fail(stop)
+                raise
             return
         kind, called, node = entry.kind, entry.called, self._node
         if kind is TOGGLE:
@@ -249,7 +248,7 @@ class Engine(Conductor):
         error = t.failure.error if t.failure is not None and self._limits.raise_errors else None
         status = t.status
         for result in entry.results:
-            result.settle(status, lambda: t.why, error)
+            result.settle(status, t, error)
         if status is Status.CANCELED and isinstance(entry.args, ErrorInfo) and not t.was_committed:
             self._report(entry.args)
 
@@ -257,48 +256,59 @@ class Engine(Conductor):
 
     def _run_now(self, plan: Plan, args: Any) -> Result:
         """Run a mutation on its caller's stack, then all that it queued."""
+        if self._life and self._is_elsewhere():  # opened since the caller asked
+            return self._post(plan.kind, plan.called, args)
         self._owner = self._ident()
         try:
             t = self._begin(plan, args)
-            cause = current.get()
+            cause = cause_here()
             if cause is not None:
-                t.cause = cause.source
-                t.depth = cause.depth + 1 if cause.running else 0
-            self._perform(t)
+                t.come_from(cause)
+            executed = self._perform(t)
             if self._queue or self._inbox:
                 self._drain()
-            elif self._hooks is not None:
-                self._hooks.queue_drained(self)
+            elif (hooks := self._hooks) is not None and hooks.drains:
+                hooks.queue_drained(self)
         finally:
             self._owner = 0
+        if executed:
+            return EXECUTED
+        if isinstance(args, ErrorInfo) and not t.was_committed:
+            self._report(args)  # an error must not vanish with the mutation that carried it
         if t.failure is not None and self._limits.raise_errors:
             raise t.failure.error
-        return EXECUTED if t.accepted else Result(Status.CANCELED, lambda: t.why)
+        return Result(CANCELED, t)
 
     def _follow_up(self, plan: Plan) -> None:
         """What a silent transition that ran on the short path leaves to do."""
-        self._owner = self._ident()
+        outer, self._owner = self._owner, self._ident()
         try:
             t = Transition(self._id, self._count, plan, self._time - plan.delta)
-            if self._waits is not None:
-                self._waits.settle(plan.moved, Moment(self, t))
+            cause = cause_here()
+            if cause is not None:
+                t.come_from(cause)
+            token = enter_cause(t)
+            try:
+                if self._waits is not None:
+                    self._settle(self._waits, t)
+            finally:
+                t.running = False
+                leave_cause(token)
             if plan.autos:
                 self._push_auto(t)
             if self._queue or self._inbox:
                 self._drain()
         finally:
-            self._owner = 0
+            self._owner = outer
 
     # -- questions
 
     def _check(self, kind: Kind, called: int, args: Any = None) -> Check:
         """Whether a mutation would go through at present; nothing changes, whatever the handlers do."""
         below = self._owner == self._ident()
-        if self._life == Life.CLOSED:
-            return Check(False, f"machine {self._id} is closed")
-        if not below and (self._is_elsewhere() or not self._lock.acquire(False)):
+        if not below and (self._life == Life.CLOSED or self._is_elsewhere() or not self._lock.acquire(False)):
             plan = self._program.plan(self._node, kind, called)
-            return Check(plan.accepted, plan.why, complete=False)
+            return Check(plan.accepted, plan, complete=False)
         if not below:
             self._owner = self._ident()
         try:
@@ -309,22 +319,22 @@ class Engine(Conductor):
             t.depth = self._running.depth if self._running is not None else 0
             outer, self._running = self._running, t
             t.running = True
-            token = current.set(t)
+            token = enter_cause(t)
             try:
                 granted = self._grant(t)
             finally:
                 t.running = False
-                current.reset(token)
+                leave_cause(token)
                 self._running = outer
-            if not below:
+            if not below and (self._queue or self._inbox):
                 self._drain()
         finally:
             if not below:
                 self._owner = 0
                 self._lock.release()
-        if not below and self._inbox:
-            self._drain_inbox()
-        return Check(granted, "" if granted else t.why)
+                if self._inbox:
+                    self._drain_inbox()
+        return Check(granted, "" if granted else t)
 
     def _is_elsewhere(self) -> bool:
         return self._home is not None and self._home != self._ident()
@@ -335,5 +345,13 @@ class Engine(Conductor):
         """Whether the caller is an End handler, which may mutate a machine that closes."""
         raise NotImplementedError
 
+    def _abandon(self) -> None:
+        """Answer what is still queued when the machine has closed."""
+        raise NotImplementedError
+
     def _result_wait(self, result: Result) -> Wait[Result]:
         raise NotImplementedError
+
+
+def _nothing() -> None:
+    """What is done with no more than a turn of its own."""

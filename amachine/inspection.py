@@ -29,7 +29,7 @@ class Explanation:
     @property
     def why(self) -> str:
         """One sentence on what refuses it; empty where nothing does."""
-        return self._plan.why()
+        return self._plan.why
 
     @property
     def target(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Explanation:
     def handlers(self) -> tuple[str, ...]:
         """Where the handlers are written that would be asked or run, in order."""
         plan = self._plan
-        return tuple(step[2].label for step in (*plan.negotiation, *plan.finals, *plan.tasks))
+        return tuple(step[2].label for step in (*plan.negotiation, *plan.finals, *plan.ends, *plan.tasks))
 
     def _names(self, mask: int) -> tuple[str, ...]:
         return self._plan.schema.names_of(mask)

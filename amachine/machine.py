@@ -8,7 +8,7 @@ from itertools import count
 from threading import Lock, get_ident
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Never, NoReturn, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 from weakref import WeakSet, ref
 
 from amachine import inspection, relations
@@ -26,7 +26,7 @@ from amachine.schema import Schema
 from amachine.subscriptions import Wait
 from amachine.tracers.base import Hooks, Tracer
 from amachine.transition import Program, Transition, program_of
-from amachine.waiting import AnyState, Waiting
+from amachine.waiting import AnyState, Waiting, making
 
 if TYPE_CHECKING:
     from amachine.event import Event
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ids = count(1)
-_limits = Limits()
+_DEBUG = os.environ.get("AMACHINE_DEBUG") == "1"
+_LIMITS = Limits(handler=float("inf") if _DEBUG else 0.1)
+"""What a machine allows when it is not told."""
 
 
 class Bare(Protocol):
@@ -63,8 +65,23 @@ class Options(TypedDict, total=False):
     handler_timeout: float | None
     """Seconds that a sync handler may take before `HandlerTimeout` is reported: 0.1 by default.
     None, or `AMACHINE_DEBUG=1` in the environment: any time."""
+    grace: float
+    """Seconds that asynchronous End handlers get when the machine closes: 5 by default."""
     raise_errors: bool
     """Raise a mutation's first error to its caller, too; and that of a task out of `async with`. For tests."""
+
+
+class SchemaOfMachine:
+    """The schema that a machine runs.
+
+    Not a property: type checkers must find a schema on the class, too, where at run time the metaclass has it.
+    """
+
+    def __get__(self, machine: Machine | None, owner: type[Machine]) -> Schema:
+        return owner.schema if machine is None else machine._program.schema
+
+    def __set__(self, machine: Machine, value: Never) -> NoReturn:
+        raise AttributeError(f"machine {machine.id} keeps its schema: make another machine, of another one")
 
 
 class Machine(Waiting, States):
@@ -74,16 +91,14 @@ class Machine(Waiting, States):
     from any thread. `Machine(id, **options)`: see `Options`. Errors: `BindingError` where a handler does not fit.
     """
 
-    __slots__ = ("__dict__", "_bindings", "_children", "_grace", "_parent", "_pipe", "_tags", "_tracers")
+    __slots__ = ("__dict__", "_bindings", "_children", "_parent", "_pipe", "_tags", "_tracers")
 
-    any_enter = any_enter
-    any_state = any_state
+    any_enter = staticmethod(any_enter)
+    any_state = staticmethod(any_state)
 
     _reserved: ClassVar[frozenset[str]] = frozenset()
     """Names that no state may have: the public ones of this class."""
 
-    _now = staticmethod(perf_counter)
-    _ident = staticmethod(get_ident)
     _native_tasks: ClassVar[bool] = True
     """Whether tasks on asyncio are the loop's own, and not anyio's; for measuring the difference."""
 
@@ -120,11 +135,16 @@ class Machine(Waiting, States):
         queue_limit: int | None = 1000,
         depth_limit: int = 1000,
         handler_timeout: float | None = 0.1,
+        grace: float = 5.0,
         raise_errors: bool = False,
     ) -> None:
-        debug = os.environ.get("AMACHINE_DEBUG") == "1"
-        limits = Limits(queue_limit, depth_limit, float("inf") if debug or handler_timeout is None else handler_timeout, raise_errors)
-        super().__init__(id or f"{type(self).__name__}-{next(_ids)}", program, (), Lock(), _limits if limits == _limits else limits)
+        if raise_errors or handler_timeout != 0.1 or queue_limit != 1000 or depth_limit != 1000 or grace != 5.0:
+            budget = float("inf") if _DEBUG or handler_timeout is None else handler_timeout
+            limits = Limits(queue_limit, depth_limit, budget, raise_errors, grace)
+        else:
+            limits = _LIMITS
+        name = id or f"{type(self).__name__}-{next(_ids)}"
+        super().__init__(name, program, Lock(), limits, perf_counter, get_ident)
         self._bindings: tuple[object, ...] = ()
         self._tracers: tuple[Tracer, ...] = ()
         self._tags = tuple(tags)
@@ -138,6 +158,8 @@ class Machine(Waiting, States):
         if parent is not None:
             parent._children = (*(child for child in parent._children if child() is not None), ref(self))
             tracers = (*(tracer for tracer in parent._tracers if tracer.inheritable), *tracers)
+        if everywhere:
+            tracers = (*everywhere, *tracers)
         for tracer in tracers:
             self.attach(tracer)
 
@@ -148,10 +170,7 @@ class Machine(Waiting, States):
         """Its name: given, or made of the class's name and a counter."""
         return self._id
 
-    @property
-    def schema(self) -> Schema:
-        """The schema that it runs."""
-        return self._program.schema
+    schema = SchemaOfMachine()
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -417,17 +436,42 @@ class Machine(Waiting, States):
         return self._tracers
 
     def attach(self, tracer: Tracer) -> None:
-        """Let a tracer watch. Twice the same: once."""
-        if any(each is tracer for each in self._tracers):
-            return
-        self._watch((*self._tracers, tracer))
-        self._tell(tracer, "machine_opened")
+        """Let a tracer watch: from now on, or, while another thread runs the machine, before its next mutation.
+
+        Twice the same: once.
+        """
+
+        def add() -> None:
+            if not any(each is tracer for each in self._tracers):
+                self._watch((*self._tracers, tracer))
+                self._tell(tracer, "machine_opened")
+
+        self._between(add)
 
     def detach(self, tracer: Tracer) -> None:
-        """Let a tracer watch no longer. One that is not attached: nothing."""
-        if any(each is tracer for each in self._tracers):
-            self._watch(tuple(each for each in self._tracers if each is not tracer))
-            self._tell(tracer, "machine_closed")
+        """Let a tracer watch no longer, as soon as `attach` would begin. One that is not attached: nothing."""
+
+        def take() -> None:
+            if any(each is tracer for each in self._tracers):
+                self._watch(tuple(each for each in self._tracers if each is not tracer))
+                self._tell(tracer, "machine_closed")
+
+        self._between(take)
+
+    def _between(self, change: Callable[[], None]) -> None:
+        """Run it where nothing else changes this machine: at once if this thread drains, or nobody does."""
+        if self._owner == get_ident():
+            change()
+        elif not self._is_elsewhere() and self._lock.acquire(False):
+            try:
+                change()
+            finally:
+                self._lock.release()
+            if self._inbox:
+                self._drain_inbox()
+        else:
+            self._inbox.append(Evaluation(change, Wait.make(f"tracers of {self._id}")))
+            self._knock()
 
     def _tell(self, tracer: Tracer, hook: str) -> None:
         try:
@@ -442,7 +486,7 @@ class Machine(Waiting, States):
         self._attend()
 
     def _tracer_failed(self, tracer: Tracer, hook: str, error: Exception) -> None:
-        self._watch(tuple(each for each in self._tracers if each is not tracer))
+        self._between(lambda: self._watch(tuple(each for each in self._tracers if each is not tracer)))
         self._log("tracer %s detached from %s: its %s raised", type(tracer).__name__, self._id, hook, error=error)
 
     # -- life
@@ -470,74 +514,156 @@ class Machine(Waiting, States):
         return self._the_tasks().scope(self._index(state))
 
     async def __aenter__(self) -> Self:
-        if self._life != Life.FREE:
-            raise MachineClosed(f"machine {self._id} has been opened before: make another", machine=self._id)
-        runtime = self._the_tasks()
+        from anyio import CancelScope
+
+        from amachine.loops import here
+
+        if self._owner == get_ident():
+            raise WaitError(f"machine {self._id} cannot be opened from one of its handlers", machine=self._id)
+        loop, home, runtime = here(), get_ident(), self._the_tasks()
+
+        def move_in() -> None:
+            if self._life != Life.FREE:
+                raise MachineClosed(f"machine {self._id} has been opened before: make another", machine=self._id)
+            runtime.live_in(loop)
+            self._home = home
+            self._life = Life.OPEN
+
+        # A thread that is draining gets as far as this, and leaves the rest to the loop.
+        with CancelScope(shield=True):
+            try:
+                await self.eval(move_in)
+            except MachineClosed:
+                raise
+            except BaseException:
+                self.eval(self._loop_is_gone)
+                raise
         await runtime.open(native=self._native_tasks)
-        self._home = get_ident()
-        self._life = Life.OPEN
-        runtime.launch_waiting()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool | None:  # `bool` alone tells checkers that no `return` in the body is sure
+        from amachine.runtime import working
+
+        task = working.get()
+        inside: Machine | None = task.runtime.machine if task is not None else None
+        while inside is not None:
+            if inside is self:
+                raise WaitError(f"machine {self._id} cannot be closed from its own task: it would wait for itself", machine=self._id)
+            inside = inside._parent
         runtime = self._the_tasks()
-        await self._shut()
-        await runtime.leave_loop()
-        if runtime.error is not None and error is None:
-            raise runtime.error
+        quiet = runtime.leave_body(kind, error, trace)
+        try:
+            await self._shut()
+        finally:
+            await runtime.leave_loop()
+        if error is None or quiet:
+            runtime.raise_error()
+        return quiet
 
     async def _shut(self) -> None:
-        """Close, in the order of SEMANTICS section 7, whatever cancels the caller meanwhile."""
+        """Close, in the order of SEMANTICS section 7. Cancelled or failing in between, it goes on with what comes next."""
+        from contextlib import AsyncExitStack
+
         from anyio import CancelScope
 
-        if self._life >= Life.CLOSING:
-            return
         with CancelScope(shield=True):
-            self._start_closing()
+            if self._life >= Life.CLOSING:  # the parent is at it
+                await self.when_closed()
+                return
+            async with AsyncExitStack() as last_first:
+                last_first.callback(self._finish_closing)
+                last_first.push_async_callback(self._the_tasks().close, self._limits.grace)
+                last_first.push_async_callback(self._shut_children)
+                last_first.callback(self._begin_closing)
+                last_first.callback(self._dispose)
+
+    async def _shut_children(self) -> None:
+        from contextlib import AsyncExitStack
+
+        async with AsyncExitStack() as stack:
             for child in self.children:
-                if child.is_open:
-                    await child._shut()
-                else:
-                    child.close()
-            await self._the_tasks().close(GRACE)
-            self._finish_closing()
+                stack.push_async_callback(child._shut if child._home == get_ident() else child._shut_elsewhere)
+
+    async def _shut_elsewhere(self) -> None:
+        """Close, for a parent in another event loop: have the body of `async with` left, and wait for that."""
+        from anyio import move_on_after
+
+        if self._life < Life.OPEN or self._the_tasks().is_over():
+            self.close()
+            return
+        self._the_tasks().dismiss()
+        with move_on_after(self._limits.grace) as late:
+            await self.when_closed()
+        if late.cancelled_caught:
+            self._log("machine %s does not close with its parent: its event loop is busy", self._id)
 
     def close(self) -> None:
-        """Close a machine that has no background work. Again: nothing. Errors: `WaitError` inside `async with`."""
+        """Close a machine that has no background work: at once, or, while a transition runs, right after what it queued.
+
+        Again: nothing. Errors: `WaitError` where the machine, or a child, lives in an event loop.
+        """
+        for machine in (self, *self.children):
+            if machine._life == Life.OPEN:
+                if machine._the_tasks().is_over():
+                    machine._loop_is_gone()
+                else:
+                    raise WaitError(
+                        f"machine {machine._id} lives in an event loop: leave its `async with` instead", machine=machine._id
+                    )
         if self._life >= Life.CLOSING:
             return
-        if self._life == Life.OPEN:
-            raise WaitError(f"machine {self._id} lives in an event loop: leave its `async with` instead", machine=self._id)
-        self._start_closing()
-        for child in self.children:
-            child.close()
-        self._finish_closing()
+        from contextlib import ExitStack
 
-    def _start_closing(self) -> None:
+        with ExitStack() as last_first:
+            last_first.callback(self.eval, self._finish_closing)
+            for child in self.children:
+                last_first.callback(child.close)
+            last_first.callback(self._begin_closing)
+            last_first.callback(self._dispose)
+
+    def _dispose(self) -> None:
         schema = self._program.schema
         if "Disposing" in schema.index:
             result = self._submit(Kind.ADD, 1 << schema.index["Disposing"])
             if result.canceled:
                 self._log("machine %s closes although Disposing was refused: %s", self._id, result.why)
+
+    def _begin_closing(self) -> None:
         self._life = Life.CLOSING
 
     def _finish_closing(self) -> None:
         self._life = Life.CLOSED
         self._home = None
-        closed = MachineClosed(f"machine {self._id} has closed", machine=self._id)
-        if self._queue:
-            for entry in self._queue:
-                if isinstance(entry, Mutation):
-                    for result in entry.results:
-                        result.settle(Status.CANCELED, str(closed), closed)
-        for wait in self._farewells:
-            wait.fulfil(None)
-        if self._waits is not None:
-            self._waits.close(closed)
+        # Whoever has the lock, now or next, finds this and answers what is queued: a thread may still be on its way in.
+        self._inbox.append(Evaluation(lambda: None, Wait.make("closing")))
+        self._drain_inbox()
+        while self._farewells:
+            self._farewells.pop().fulfil(None)
+        self._the_waits().close(self._closed_error())
         for tracer in self._tracers:
             self.detach(tracer)
+
+    def _abandon(self) -> None:
+        """Answer what was queued, or is queued too late: nothing of it will run."""
+        closed = self._closed_error()
+        if self._inbox:
+            self._take_over()
+        queue = self._queue
+        while queue:
+            entry = queue.pop()
+            if isinstance(entry, Evaluation):
+                entry.wait.fail(closed)
+            else:
+                for result in entry.results:
+                    result.settle(Status.CANCELED, str(closed), closed)
+        idlers, self._idlers = self._idlers, None
+        for wait in idlers or ():
+            wait.fulfil(None)
+
+    def _closed_error(self) -> MachineClosed:
+        return MachineClosed(f"machine {self._id} is closed", machine=self._id)
 
     # -- what the engine asks of the outside
 
@@ -546,23 +672,31 @@ class Machine(Waiting, States):
         if tasks is None:
             from amachine.runtime import Runtime
 
-            tasks = self._tasks = Runtime(self)
+            with making:  # a thread that drains, and one that opens the machine, must not make two
+                tasks = self._tasks
+                if tasks is None:
+                    tasks = self._tasks = Runtime(self)
         return tasks  # type: ignore[return-value]
 
     def _spawn(self, event: Event[Any], fn: Any, args: tuple[Any, ...]) -> None:
         self._the_tasks().spawn(event, fn, args)
 
     def _may_end(self) -> bool:
-        if self._tasks is None:
+        if self._tasks is None or self._life == Life.CLOSED:
             return False
-        from amachine.runtime import ending
+        from amachine.runtime import OWN, working
 
-        return ending.get() is self
+        task = working.get()
+        return task is not None and task.runtime is self._tasks and task.state == OWN
 
     def _loop_is_gone(self) -> None:
         """The event loop ended without leaving `async with`: go on without it."""
-        self._home = None
-        self._life = Life.FREE
+        if self._life == Life.OPEN:
+            self._home = None
+            self._life = Life.FREE
+            self._the_tasks().forget()
+        elif self._life == Life.CLOSING:
+            self._finish_closing()
         self._drain_inbox()
 
     def _task_failed(self, name: str, error: Exception) -> None:
@@ -573,25 +707,21 @@ class Machine(Waiting, States):
 
     def _raise_front(self, info: ErrorInfo) -> None:
         """Add `Exception` at the front, from wherever this is."""
-        if self._owner == get_ident():
+        if self._life == Life.CLOSED:
+            self._report(info)
+        elif self._owner == get_ident():
             t = self._running
             if t is not None and t.plan.called & t.plan.schema.exception:
                 self._report(info)
             else:
                 self._push_error(info, t)
-        elif self._lock.acquire(False):
-            self._owner = get_ident()
-            try:
-                self._push_error(info, None)
-                self._drain()
-            finally:
-                self._owner = 0
-                self._lock.release()
-            self._drain_inbox()
-        else:  # another thread drains: it will find this behind what it has
-            self._error = info.error
-            self._announce(info)
-            self._post(Kind.ADD, self._program.schema.exception, info)
+        else:
+            # Made here, for it knows by the context what caused it.
+            mutation = self._mutation(Kind.ADD, self._program.schema.exception, info)
+            turn: Wait[None] = Wait.make(f"an error of {self._id}")
+            turn.add_parker(lambda: self._report(info) if turn.error is not None else None)  # closed before it came
+            self._inbox.append(Evaluation(lambda: self._push_error(info, mutation), turn))
+            self._knock()
 
     def _announce(self, info: ErrorInfo) -> None:
         super()._announce(info)
@@ -707,8 +837,8 @@ class Machine(Waiting, States):
 Machine._reserved = frozenset(name for name in dir(Machine) if not name.startswith("_")) - {"Exception"}
 reserve(Machine._reserved)
 
-GRACE = 5.0
-"""Seconds that End tasks get when a machine closes."""
+everywhere: list[Tracer] = []
+"""Tracers that every machine gets that is made from now on: for debuggers, and for logs that a program does not know of."""
 
 
 def _formatted(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import attrs
 
@@ -27,6 +27,16 @@ class Kind(enum.Enum):
     TOGGLE = "toggle"
 
     __hash__ = object.__hash__
+
+
+class Tells(Protocol):
+    """Something that can be asked why, such as the record of a transition."""
+
+    @property
+    def why(self) -> str: ...
+
+
+Reason: TypeAlias = "str | Tells"
 
 
 class Status(enum.Enum):
@@ -156,28 +166,23 @@ class Result:
     A queued answer settles once, when its mutation has run; `await` it, or `wait()` for it from a thread.
     """
 
-    __slots__ = ("__weakref__", "_reason", "_waiter", "_waits", "error", "queue_tick", "status")
+    # No slots: what is ordinary stands in the class, and most answers store two values.
 
     status: Status
-    queue_tick: int | None
+    queue_tick: int | None = None
     """The queue tick at which a queued mutation runs; None where it ran at once, and while another thread's is not taken over."""
-    error: BaseException | None
+    error: BaseException | None = None
     """With `raise_errors`: the first error of this mutation's handlers."""
+    _waiter: Callable[[Result], Wait[Result]] | None = None
+    _waits: list[Wait[Result]] | None = None
 
-    def __init__(
-        self,
-        status: Status,
-        reason: str | Callable[[], str] = "",
-        *,
-        waiter: Callable[[Result], Wait[Result]] | None = None,
-    ) -> None:
+    def __init__(self, status: Status, reason: Reason = "", *, waiter: Callable[[Result], Wait[Result]] | None = None) -> None:
         self.status = status
-        self.error = None
-        self._reason = reason
-        self._waiter = waiter
-        self.queue_tick = None
-        # A list from the start, where the answer is still to come: made later, two threads might each make one.
-        self._waits: list[Wait[Result]] | None = [] if waiter else None
+        self._reason: Reason = reason
+        if waiter is not None:
+            self._waiter = waiter
+            # A list from the start, where the answer is still to come: made later, two threads might each make one.
+            self._waits = []
 
     @property
     def executed(self) -> bool:
@@ -204,22 +209,20 @@ class Result:
         """One sentence that explains a cancel; empty unless canceled. Worked out only when asked."""
         if self.status is not Status.CANCELED:
             return ""
-        reason = self._reason
-        if not isinstance(reason, str):
-            reason = self._reason = reason()
-        return reason
+        return self._reason if isinstance(self._reason, str) else self._reason.why
 
     def when_done(self) -> Wait[Result] | None:
         """A wait for the final answer, or None when it is final already."""
-        if self.status is not Status.QUEUED or self._waiter is None or self._waits is None:
+        waiter = self._waiter  # read once: the thread that drains may settle this, and take it away, at any moment
+        if self.status is not Status.QUEUED or waiter is None or self._waits is None:
             return None
-        wait = self._waiter(self)
+        wait = waiter(self)
         self._waits.append(wait)
         if self.status is not Status.QUEUED:  # settled meanwhile, by the thread that drains
             self._wake(wait)
         return wait
 
-    def settle(self, status: Status, reason: str | Callable[[], str] = "", error: BaseException | None = None) -> None:
+    def settle(self, status: Status, reason: Reason = "", error: BaseException | None = None) -> None:
         """Make the answer final, and wake who waits for it. For the engine."""
         self._reason = reason
         self.error = error
@@ -270,14 +273,14 @@ class Check:
     """The answer of `can_add` and `can_remove`. True when the mutation would go through."""
 
     possible: bool
-    _why: str | Callable[[], str] = ""
+    _reason: Reason = ""
     complete: bool = True
     """False where only relations could be asked: another thread is running a transition of this machine."""
 
     @property
     def why(self) -> str:
         """One sentence that explains a refusal; empty where it is possible."""
-        return self._why if isinstance(self._why, str) else self._why()
+        return self._reason if isinstance(self._reason, str) else self._reason.why
 
     def __bool__(self) -> bool:
         return self.possible

@@ -1,4 +1,4 @@
-"""Where tasks and threads wait for a machine. The only room that blocks a thread; event loops are met in `runtime`."""
+"""Where tasks and threads wait for a machine. The only room that blocks a thread; event loops are met in `loops`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MachineParking:
 
     def park(self, wait: Wait[Any], /) -> Generator[Any, Any, object]:
         """Suspend the running task, of whichever event loop, until `wait` is done."""
-        from amachine.runtime import park
+        from amachine.loops import park
 
         return park(wait).__await__()
 
@@ -55,3 +55,10 @@ class MachineParking:
         machine = self._machine()
         if machine is not None:
             machine._callback_failed(wait.label, error)  # pyright: ignore[reportPrivateUsage]
+
+    def met(self, wait: Wait[Any], /) -> None:
+        """What was waited for has come true: tell the tracers."""
+        machine = self._machine()
+        hooks = None if machine is None else machine._hooks  # pyright: ignore[reportPrivateUsage]
+        if hooks is not None:
+            hooks.wait_met(machine, wait)

@@ -1,152 +1,129 @@
-"""Where waiting happens: tasks and scopes bound to states, timeouts, event loops. Imported when first needed.
+"""Background work: tasks and scopes bound to states, and the life of a machine in an event loop. SEMANTICS section 7.
 
-On trio, and wherever anyio asks for it, tasks are anyio's; on asyncio they are the loop's own, which start in a third of
-the time. Both end the same way: cancelled when their state is over, with their errors taken to the machine.
+Imported when first needed. While the machine is open, everything here but `wake` runs in the thread of its loop; before,
+whoever drains the machine puts tasks down, and opening starts them.
 """
 
 from __future__ import annotations
 
-import sys
+from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from contextvars import ContextVar
+from functools import partial
 from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.lowlevel import current_token
 
 from amachine._bits import bits
+from amachine.conduct import Life, current
 from amachine.declare import Phase
 from amachine.errors import MachineClosed, TaskTimeout, WaitError
-from amachine.mutation import ErrorInfo
+from amachine.loops import Loop, Starter, here
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from anyio.abc import TaskGroup
-
     from amachine.event import Event
     from amachine.machine import Machine
-    from amachine.subscriptions import Wait
-    from amachine.transition import Step
+    from amachine.transition import Step, Transition
 
-ending: ContextVar[object] = ContextVar("amachine_ending", default=None)
-"""The machine whose asynchronous End handler runs here: it may mutate while the machine closes."""
+# Machine and Runtime are one thing in two files: what is private there is not private here.
+# pyright: reportPrivateUsage=false
 
 OWN = -1
-"""The key of the tasks that belong to the machine, not to a state: its End handlers."""
-
-
-async def park(wait: Wait[Any]) -> None:
-    """Suspend the running task until `wait` is done."""
-    gate = anyio.Event()
-    home = get_ident()
-    token = current_token()
-
-    def wake() -> None:
-        if get_ident() == home:
-            gate.set()
-        else:
-            _soon(token.native_token, gate.set)
-
-    wait.add_parker(wake)
-    try:
-        await gate.wait()
-    finally:
-        wait.drop_parker(wake)
-
-
-def _soon(loop: Any, fn: Callable[[], object]) -> bool:
-    """Have an event loop call `fn` in its own thread. False when that loop is over."""
-    try:
-        if hasattr(loop, "call_soon_threadsafe"):
-            loop.call_soon_threadsafe(fn)
-        else:
-            loop.run_sync_soon(fn)
-    except RuntimeError:  # asyncio: the loop is closed; trio.RunFinishedError is one, too
-        return False
-    return True
+"""The state of the tasks that belong to the machine itself: its End handlers."""
 
 
 class Task:
     """One piece of background work, from its request to its end."""
 
-    __slots__ = ("begun", "cancelled", "fn", "handle", "name", "state", "timeout")
+    __slots__ = ("_cancelled", "cause", "fn", "handle", "name", "over", "runtime", "state", "timeout")
 
-    def __init__(self, state: int, name: str, fn: Callable[[], Coroutine[Any, Any, object]], timeout: float | None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        state: int,
+        name: str,
+        fn: Callable[[], Coroutine[Any, Any, object]],
+        cause: Transition,
+        timeout: float | None = None,
+    ) -> None:
+        self.runtime = runtime
         self.state = state
         self.name = name
         self.fn = fn
+        self.cause = cause
         self.timeout = timeout
         self.handle: Any = None
-        self.begun = False
-        self.cancelled = False
+        self.over = False
+        """Whether it was told to end."""
+        self._cancelled: BaseException | None = None
 
-    def cancel(self) -> None:
-        """End it at its next await. One that has not begun ends as soon as it does."""
-        self.cancelled = True
-        if self.begun:
-            self.handle.cancel()
+    async def run(self, scope: anyio.CancelScope | None = None) -> None:
+        """Do the work; take what it raises to where it belongs. Nothing, if it is over before it begins."""
+        if self.over:
+            return
+        machine = self.runtime.machine
+        working.set(self)
+        current.set(self.cause)  # one that had to wait for its turn was started by somebody else
+        state = None if self.state == OWN else machine.schema.names[self.state]
+        hooks = machine._hooks
+        if hooks is not None:
+            hooks.task_started(machine, self.name, state)
+        error: BaseException | None = None
+        try:
+            if self.timeout is not None:
+                error = await self._in_time(self.timeout, scope)
+            elif scope is None:
+                await self.fn()
+            else:
+                with scope:
+                    await self._told()
+        except GeneratorExit:  # the loop died with this task in it: nobody is left to tell
+            raise
+        except BaseException as raised:
+            error = raised
+        error = error or self._cancelled
+        self._cancelled = None
+        try:
+            hooks = machine._hooks
+            if hooks is not None:
+                hooks.task_ended(machine, self.name, state, error)
+            if error is not None:
+                self.runtime.failed(self, error)
+        finally:
+            del error  # its traceback holds this frame
 
+    async def _told(self) -> None:
+        """Do the work, and keep its cancellation, which a scope swallows, to be told of."""
+        try:
+            await self.fn()
+        except anyio.get_cancelled_exc_class() as cancelled:
+            self._cancelled = cancelled
+            raise
 
-class Starter(Protocol):
-    """How tasks are run in one kind of event loop."""
-
-    async def __aenter__(self) -> object: ...
-    async def __aexit__(self, *exc: Any) -> bool | None: ...
-    def start(self, task: Task, body: Callable[[Task], Coroutine[Any, Any, None]]) -> None: ...
-
-
-class AnyioStarter:
-    """Tasks of an anyio task group, each in a cancel scope of its own."""
-
-    def __init__(self) -> None:
-        self._group: TaskGroup = anyio.create_task_group()
-
-    async def __aenter__(self) -> object:
-        return await self._group.__aenter__()
-
-    async def __aexit__(self, *exc: Any) -> bool | None:
-        return await self._group.__aexit__(*exc)
-
-    def start(self, task: Task, body: Callable[[Task], Coroutine[Any, Any, None]]) -> None:
-        """Start a task."""
-        task.handle = anyio.CancelScope()
-
-        async def scoped() -> None:
-            with task.handle:
-                await body(task)
-
-        self._group.start_soon(scoped, name=task.name)
-
-
-class AsyncioStarter:
-    """Tasks of the running asyncio loop."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop = sys.modules["asyncio"].get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> object:
-        return self
-
-    async def __aexit__(self, *exc: Any) -> bool | None:
-        while self._tasks:  # those that swallow their cancellation are asked again
-            for task in self._tasks:
-                task.cancel()
-            await sys.modules["asyncio"].wait(tuple(self._tasks), timeout=1)
+    async def _in_time(self, seconds: float, scope: anyio.CancelScope | None) -> TaskTimeout | None:
+        limit = anyio.CancelScope()
+        with scope or nullcontext(), limit:
+            # The time begins when the work does.
+            limit.deadline = anyio.current_time() + seconds
+            await self._told()
+        if limit.cancel_called and not self.over:
+            return TaskTimeout(machine=self.runtime.machine.id, task=self.name, timeout=seconds)
         return None
 
-    def start(self, task: Task, body: Callable[[Task], Coroutine[Any, Any, None]]) -> None:
-        """Start a task."""
-        handle = task.handle = self._loop.create_task(body(task), name=task.name)
-        self._tasks.add(handle)
-        handle.add_done_callback(self._tasks.discard)
+    def ended(self, _: object = None) -> None:
+        """It is over: make room for the next."""
+        self.runtime.ended(self)
+
+
+working: ContextVar[Task | None] = ContextVar("amachine_working", default=None)
+"""The task that runs here, or that started what runs here."""
 
 
 class Scope:
-    """`async with machine.scope(state):` leaves quietly when the state's tick moves."""
+    """`async with machine.scope(state):` is left quietly when the state's tick moves."""
 
     def __init__(self, runtime: Runtime, state: int) -> None:
         self._runtime = runtime
@@ -156,8 +133,8 @@ class Scope:
     async def __aenter__(self) -> Scope:
         if self._cancel is not None:
             raise WaitError("a scope is entered once: make another")
-        self._cancel = anyio.CancelScope()
         self._runtime.enter(self, self._state)
+        self._cancel = anyio.CancelScope()
         self._cancel.__enter__()
         return self
 
@@ -179,200 +156,261 @@ class Scope:
             self._cancel.cancel()
 
 
+class Bound:
+    """What is bound to one state: the tasks that run, those that wait for their turn, and the scopes."""
+
+    __slots__ = ("limit", "running", "scopes", "waiting")
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.running: dict[Task, None] = {}
+        self.waiting: deque[Task] = deque()
+        self.scopes: dict[Scope, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.running or self.waiting or self.scopes)
+
+
 class Runtime:
-    """The background work of one machine. It outlives no `async with`; before that, tasks wait to be started."""
+    """The background work of one machine."""
 
     def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+        self.machine = machine
         self.bound = 0
-        self._tasks: dict[int, list[Task]] = {}
-        self._live: dict[int, int] = {}
-        self._scopes: dict[int, list[Scope]] = {}
+        """Mask of the states that something may be bound to. A state stays in it until it ends with nothing bound."""
+        self._of: dict[int, Bound] = {}
+        self._loop: Loop | None = None
         self._starter: Starter | None = None
-        self._loop: object = None
+        self._body: anyio.CancelScope
+        self._called = False
         self._idle: anyio.Event | None = None
-        self.error: BaseException | None = None
-        """With `raise_errors`: the first error of a task."""
+        self._error: Exception | None = None
+        self._stops: list[BaseException] = []
 
     # -- life
 
-    async def open(self, *, native: bool = True) -> None:
-        """Start living in the running event loop, and start what was waiting for it."""
-        token = current_token()
-        self._loop = token.native_token
-        on_asyncio = "asyncio" in sys.modules and isinstance(self._loop, sys.modules["asyncio"].AbstractEventLoop)
-        self._starter = AsyncioStarter() if on_asyncio and native else AnyioStarter()
-        await self._starter.__aenter__()
+    def live_in(self, loop: Loop) -> None:
+        """From now on the machine is to be found in this event loop. Tasks wait until `open`."""
+        self._loop = loop
 
-    def launch_waiting(self) -> None:
-        """Start the tasks of states that were entered before."""
-        for state in tuple(self._tasks):
-            self._launch(state)
+    async def open(self, *, native: bool) -> None:
+        """Begin to run tasks, with those of the states that were entered before. Never suspends."""
+        assert self._loop is not None
+        starter = self._loop.starter(native=native)
+        await starter.__aenter__()
+        self._body = anyio.CancelScope()
+        self._body.__enter__()
+        self._starter = starter
+        for bound in tuple(self._of.values()):
+            self._fill(bound)
+
+    def leave_body(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """The body of `async with` is over. True where `error` is only that `stop` ended it."""
+        return bool(self._body.__exit__(kind, error, trace))
 
     async def close(self, grace: float) -> None:
         """Cancel tasks and scopes, then wait for End handlers, at most `grace` seconds."""
-        for scopes in tuple(self._scopes.values()):
-            for scope in tuple(scopes):
-                scope.cancel()
-        for state, tasks in tuple(self._tasks.items()):
-            if state != OWN:
-                self._cancel(tasks)
-        await self._until_idle(lambda: any(self._tasks[state] for state in self._tasks if state != OWN))
+        states = [bound for state, bound in self._of.items() if state != OWN]
+        for bound in states:
+            self._end(bound)
         with anyio.move_on_after(grace):
-            await self._until_idle(lambda: bool(self._tasks.get(OWN)))
-        late = self._tasks.get(OWN, [])
-        if late:
-            self._machine._log("End handlers cancelled after %s s: %s", grace, ", ".join(task.name for task in late))  # pyright: ignore[reportPrivateUsage]
-            self._cancel(late)
+            await self._until_over(states)
+        await self._until_over(states, "tasks do not end although they were cancelled")
+        own = self._bound(OWN)
+        with anyio.move_on_after(grace):
+            await self._until_over([own])
+        if own:
+            self._end(own)
+            await self._until_over([own], f"End handlers cancelled after {grace:g} s")
 
-    async def _until_idle(self, busy: Callable[[], bool]) -> None:
-        while busy():
+    async def _until_over(self, kept: list[Bound], complaint: str = "") -> None:
+        late = [task.name for bound in kept for task in bound.running]
+        if late and complaint:
+            self.machine._log("machine %s: %s: %s", self.machine.id, complaint, ", ".join(late))
+        while any(bound.running for bound in kept):
             self._idle = anyio.Event()
             await self._idle.wait()
-        self._idle = None
 
-    async def leave_loop(self, *exc: Any) -> None:
-        """Wait for the last tasks, and forget the event loop."""
-        starter, self._starter = self._starter, None
+    async def leave_loop(self) -> None:
+        """Forget the event loop. Raises what none of its tasks could keep, and what `raise_errors` asks for."""
+        starter, self._starter, self._loop = self._starter, None, None
         if starter is not None:
-            await starter.__aexit__(*exc)
-        self._loop = None
+            await starter.__aexit__(None, None, None)
+        stops, self._stops = self._stops, []
+        if len(stops) == 1:
+            raise stops[0]
+        if stops:
+            raise BaseExceptionGroup(f"tasks of machine {self.machine.id}", stops)
+
+    def raise_error(self) -> None:
+        """With `raise_errors`: raise the first error of a task."""
+        if self._error is not None:
+            raise self._error
+
+    def is_over(self) -> bool:
+        """Whether the event loop ended, and the machine was not told."""
+        return self._loop is not None and self._loop.is_over()
+
+    def forget(self) -> None:
+        """The event loop ended, and its tasks with it."""
+        self._starter = self._loop = None
+        self._of.clear()
+        self.bound = 0
+        self._called = False
+
+    def dismiss(self) -> None:
+        """Have the body of `async with` left, quietly. From any thread."""
+        if self._loop is not None:
+            self._loop.soon(self._body.cancel)
+
+    def stop(self, error: BaseException) -> None:
+        """Something came up that no machine may keep: end the body of `async with`, which then raises it."""
+        if self._starter is None:
+            raise error
+        self._stops.append(error)
+        self._body.cancel()
+
+    # -- other threads
 
     def wake(self) -> None:
-        """Have the loop's thread empty the inbox of the other threads."""
-        if not _soon(self._loop, self._machine._drain_inbox):  # pyright: ignore[reportPrivateUsage]
-            self._machine._loop_is_gone()  # pyright: ignore[reportPrivateUsage]
+        """Have the loop's thread empty the inbox of the other threads; from any of them."""
+        loop = self._loop
+        # Once is enough: the call to come clears the mark before it looks into the inbox.
+        if loop is not None and self._called and not loop.is_over():
+            return
+        self._called = True
+        if loop is None or not loop.soon(self._visit):
+            self.machine._loop_is_gone()
+
+    def _visit(self) -> None:
+        self._called = False
+        try:
+            self.machine._drain_inbox()
+        except BaseException as error:  # KeyboardInterrupt and the like: a loop has no caller to raise it to
+            self.stop(error)
 
     # -- tasks
 
     def start(self, step: Step, event: Event[Any]) -> None:
         """Start a `task` handler, bound to the present activation of its state."""
         fn, slot, call, _, _ = step
-        owner = self._machine._owner_of(slot)  # pyright: ignore[reportPrivateUsage]
-        self._add(Task(call.state, call.label, lambda: fn(owner, event), call.timeout))
+        if self.machine._life < Life.CLOSING:
+            work = partial(fn, self.machine._owner_of(slot), event)
+            self._take(Task(self, call.state, call.label, work, event.transition, call.timeout))
 
     def start_end(self, step: Step, event: Event[Any]) -> None:
         """Start an asynchronous End handler: nothing cancels it but the end of the grace period."""
         fn, slot, call, _, _ = step
-        owner = self._machine._owner_of(slot)  # pyright: ignore[reportPrivateUsage]
-        self._add(Task(OWN, call.label, lambda: fn(owner, event), call.timeout))
+        work = partial(fn, self.machine._owner_of(slot), event)
+        self._take(Task(self, OWN, call.label, work, event.transition, call.timeout))
 
     def spawn(self, event: Event[Any], fn: Callable[..., Coroutine[Any, Any, object]], args: tuple[Any, ...]) -> None:
         """Start one more task of the state of a handler."""
-        machine = self._machine
+        machine = self.machine
         name = getattr(fn, "__qualname__", repr(fn))
-        if self._starter is None:
-            raise MachineClosed(f"{name}: machine {machine.id} is not open: spawn inside `async with`", machine=machine.id)
+        self._must_be_open(f"{name} cannot be spawned")
         state = event.call.subject
         if event.call.phase not in (Phase.STATE, Phase.TASK) or state < 0:
             raise WaitError(f"{name}: spawn belongs to state and task handlers, not to {event.name}", machine=machine.id)
-        if not self.is_of_present(event, state):
+        if not self._is_present(event.transition, state):
             raise WaitError(f"{name}: the activation that {event.name} belongs to is over", machine=machine.id)
-        self._add(Task(state, name, lambda: fn(*args), None))
+        self._take(Task(self, state, name, partial(fn, *args), event.transition))
 
-    def is_of_present(self, event: Event[Any], state: int) -> bool:
-        """Whether the activation that an event belongs to still lasts."""
-        machine = self._machine
-        if not machine._node.active >> state & 1:  # pyright: ignore[reportPrivateUsage]
+    def _is_present(self, t: Transition, state: int) -> bool:
+        """Whether the activation of a state that a transition began still lasts."""
+        machine, bit = self.machine, 1 << state
+        task = working.get()
+        if task is not None and task.runtime is self and task.state == state and task.cause is t:
+            return not task.over
+        if not machine._node.active & bit:
             return False
-        if machine.schema.multi >> state & 1:
-            return True
-        t = event.transition
-        return machine._tick(state) == t.time_before[state] + (1 if t.plan.enters >> state & 1 else 0)  # pyright: ignore[reportPrivateUsage]
+        # Of a multi state the tick tells re-entries, not activations.
+        return bool(machine.schema.multi & bit) or machine._tick(state) == t.time_before[state] + 1
 
-    def _add(self, task: Task) -> None:
-        self._tasks.setdefault(task.state, []).append(task)
+    def _take(self, task: Task) -> None:
+        bound = self._bound(task.state)
+        bound.waiting.append(task)
         if task.state != OWN:
             self._bind(task.state)
         if self._starter is not None:
-            self._launch(task.state)
+            self._fill(bound)
 
-    def _launch(self, state: int) -> None:
-        """Start the waiting tasks of a state, in order, as far as its limit allows."""
-        limit = None if state == OWN else self._machine.schema.limits[state]
-        starter = self._starter
-        if starter is None:
+    def _bound(self, state: int) -> Bound:
+        bound = self._of.get(state)
+        if bound is None:
+            bound = self._of[state] = Bound(None if state == OWN else self.machine.schema.limits[state])
+        return bound
+
+    def _fill(self, bound: Bound) -> None:
+        """Start waiting tasks, in order, as far as the state's limit allows."""
+        waiting, running = bound.waiting, bound.running
+        starter, loop = self._starter, self._loop
+        if waiting and loop is not None and loop.is_over():
+            self.machine._loop_is_gone()
             return
-        for task in tuple(self._tasks.get(state, ())):
-            if limit is not None and self._live.get(state, 0) >= limit:
-                break
-            if task.handle is None:
-                self._live[state] = self._live.get(state, 0) + 1
-                starter.start(task, self._run)
+        while waiting and starter is not None and (bound.limit is None or len(running) < bound.limit):
+            task = waiting.popleft()
+            running[task] = None
+            starter.start(task)
 
-    async def _run(self, task: Task) -> None:
-        """The life of one task."""
-        machine = self._machine
-        hooks = machine._hooks  # pyright: ignore[reportPrivateUsage]
-        state = None if task.state == OWN else machine.schema.names[task.state]
-        error: BaseException | None = None
-        task.begun = True
-        if hooks is not None:
-            hooks.task_started(machine, task.name, state)
+    def failed(self, task: Task, error: BaseException) -> None:
+        """Take the error of a task to the machine; a cancellation is none."""
+        cancelled = anyio.get_cancelled_exc_class()
+        left: BaseException | None = error
+        if isinstance(error, BaseExceptionGroup):
+            left = error.split(cancelled)[1]
+        elif isinstance(error, cancelled):
+            left = None
+        if left is None:
+            return
+        if not isinstance(left, Exception):
+            self.stop(left)
+            return
+        if self._error is None and self.machine._limits.raise_errors:
+            self._error = left
         try:
-            if task.state == OWN:
-                ending.set(machine)
-            if task.cancelled:
-                return
-            if task.timeout is None:
-                await task.fn()
-            else:
-                with anyio.move_on_after(task.timeout) as scope:
-                    await task.fn()
-                if scope.cancelled_caught:
-                    error = TaskTimeout(machine=machine.id, task=task.name, timeout=task.timeout)
-        except Exception as raised:
-            error = raised
-        except BaseException as raised:
-            # Its own cancellation ends here. What it was not asked to end with goes up.
-            if not (task.cancelled and isinstance(raised, anyio.get_cancelled_exc_class())):
-                error = raised
-                raise
-            if isinstance(task.handle, anyio.CancelScope):
-                raise
-        finally:
-            self._ended(task)
-            if hooks is not None:
-                hooks.task_ended(machine, task.name, state, error)
-            if isinstance(error, Exception):
-                self._failed(task, error)
+            self.machine._task_failed(task.name, left)
+        except BaseException as stop:  # of a handler of `Exception`
+            self.stop(stop)
 
-    def _failed(self, task: Task, error: Exception) -> None:
-        if self._machine._limits.raise_errors and self.error is None:  # pyright: ignore[reportPrivateUsage]
-            self.error = error
-        self._machine._task_failed(task.name, error)  # pyright: ignore[reportPrivateUsage]
-
-    def _ended(self, task: Task) -> None:
-        tasks = self._tasks.get(task.state, [])
-        if task in tasks:
-            tasks.remove(task)
-        self._live[task.state] = self._live.get(task.state, 1) - 1
-        if tasks:
-            self._launch(task.state)
-        else:
-            self._unbind(task.state)
+    def ended(self, task: Task) -> None:
+        """A task is over, however that came."""
+        bound = self._of.get(task.state)
+        if bound is not None:
+            bound.running.pop(task, None)
+            if bound.waiting:
+                self._fill(bound)
         if self._idle is not None:
             self._idle.set()
-
-    def _cancel(self, tasks: list[Task]) -> None:
-        for task in tuple(tasks):
-            if task.handle is None:  # still waiting for its turn
-                tasks.remove(task)
-            task.cancel()
 
     # -- what a commit ends
 
     def ticked(self, moved: int, ended: int) -> None:
         """End the scopes of the states that ticked, and the tasks of those that are over."""
-        bound = self.bound
-        for state in bits(moved & bound):
-            for scope in tuple(self._scopes.get(state, ())):
+        for state in bits(moved & self.bound):
+            bound = self._of[state]
+            if ended >> state & 1:
+                if not bound:
+                    self.bound &= ~(1 << state)
+                    self.machine._attend()
+                    continue
+                self._end(bound)
+            for scope in tuple(bound.scopes):
                 scope.cancel()
-        for state in bits(ended & bound):
-            tasks = self._tasks.get(state)
-            if tasks:
-                # The next activation has its own list, and its own count of live ones.
-                self._cancel(tasks)
+
+    def _end(self, bound: Bound) -> None:
+        bound.waiting.clear()
+        for scope in tuple(bound.scopes):
+            scope.cancel()
+        starter = self._starter
+        for task in tuple(bound.running):
+            if not task.over and starter is not None:
+                task.over = True
+                starter.cancel(task)
+
+    # -- scopes
 
     def scope(self, state: int) -> Scope:
         """A scope for the present tick of a state."""
@@ -380,33 +418,26 @@ class Runtime:
 
     def enter(self, scope: Scope, state: int) -> None:
         """List a scope as live."""
-        if self._starter is None:
-            machine = self._machine
-            if machine.is_closed:
-                raise MachineClosed(machine=machine.id)
-            raise WaitError(f"machine {machine.id} is not open: use scopes inside `async with`", machine=machine.id)
-        if self._machine.is_closing:
-            raise MachineClosed(machine=self._machine.id)
-        self._scopes.setdefault(state, []).append(scope)
+        self._must_be_open(f"the scope of {self.machine.schema.names[state]} cannot be entered")
+        self._bound(state).scopes[scope] = None
         self._bind(state)
 
     def leave(self, scope: Scope, state: int) -> None:
         """Forget a scope."""
-        self._scopes[state].remove(scope)
-        self._unbind(state)
+        bound = self._of.get(state)
+        if bound is not None:
+            bound.scopes.pop(scope, None)
+
+    def _must_be_open(self, what: str) -> None:
+        machine = self.machine
+        if machine.is_closing:
+            raise MachineClosed(f"{what}: machine {machine.id} is clos{'ed' if machine.is_closed else 'ing'}", machine=machine.id)
+        if not machine.is_open:
+            raise WaitError(f"{what}: machine {machine.id} is not open: do it inside `async with`", machine=machine.id)
+        if machine._home != get_ident():
+            raise WaitError(f"{what} from another thread than that of machine {machine.id}'s event loop", machine=machine.id)
 
     def _bind(self, state: int) -> None:
-        self.bound |= 1 << state
-        self._machine._attend()  # pyright: ignore[reportPrivateUsage]
-
-    def _unbind(self, state: int) -> None:
-        if state != OWN and not self._tasks.get(state) and not self._scopes.get(state):
-            self.bound &= ~(1 << state)
-            self._machine._attend()  # pyright: ignore[reportPrivateUsage]
-
-
-def error_of_task(name: str, error: BaseException) -> ErrorInfo:
-    """What `Exception` is entered with for a failed task."""
-    from traceback import format_exception
-
-    return ErrorInfo(error, "".join(format_exception(error)), name, None)
+        if not self.bound >> state & 1:
+            self.bound |= 1 << state
+            self.machine._attend()

@@ -90,6 +90,8 @@ class Waits:
         """
         entry = wait.entry
         entry.homes = (self._home,)
+        if entry.ends:
+            return wait
         self._fresh[entry] = None
         if entry.states:
             self.watched = ANY
@@ -121,10 +123,12 @@ class Waits:
         try:
             self._look(moved, now, found)
         finally:  # KeyboardInterrupt in a condition goes up, and the others are due all the same
-            for entry, end in found:
-                entry.finish(end, later)
-            self._tune(moved)
-            run(later)
+            try:
+                if found:
+                    each(lambda due: due[0].finish(due[1], later), iter(found))
+            finally:
+                self._tune(moved)
+                run(later)
         return bool(later)
 
     def close(self, error: BaseException) -> None:
@@ -297,7 +301,6 @@ class _AnyOf(Entry):
     def heard(self, part: Wait[Any], later: Later) -> None:
         """One part has ended."""
         self.finish(End(part), later)
-
     def leave(self) -> None:
         parts, self.parts = self.parts, ()
         for part in parts:

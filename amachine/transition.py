@@ -49,8 +49,8 @@ class Plan:
     """Everything about a transition that can be known before its handlers are asked. All sets are masks."""
 
     __slots__ = (
-        "accepted", "active", "auto", "autos", "banned", "called", "delta", "enters", "exits", "finals", "kind", "moved",
-        "negotiation", "next", "reentries", "refusal", "schema", "silent", "target", "tasks", "touched",
+        "accepted", "active", "asks", "auto", "autos", "banned", "called", "delta", "ends", "enters", "exits", "finals", "kind", "leads", "moved",
+        "negotiation", "next", "plain", "reentries", "refusal", "schema", "silent", "target", "tasks",
         "wanting",
     )  # fmt: skip
 
@@ -68,8 +68,6 @@ class Plan:
     reentries: int
     moved: int
     """The states that tick."""
-    touched: int
-    """`moved`, and one bit above all states, which is always set: what somebody who watches every transition asks for."""
     delta: int
     """What the commit adds to the packed time."""
     next: Situation
@@ -77,14 +75,23 @@ class Plan:
     """The states that an auto mutation calls after this transition."""
     negotiation: tuple[Step, ...]
     finals: tuple[Step, ...]
+    ends: tuple[Step, ...]
+    """The asynchronous End handlers, which run as tasks of the machine."""
     tasks: tuple[Step, ...]
+    leads: bool
+    """Tasks or an auto mutation follow."""
     wanting: int
     """Called states that cannot be entered without arguments."""
+    asks: bool
+    """Relations agree, but handlers or missing arguments may refuse."""
+    plain: bool
+    """Handlers are concerned, but none that sees arguments, and nothing follows but what they do themselves."""
     silent: bool
     """No handler is concerned, and no arguments are missing."""
     refusal: Result
     """The answer to a mutation that relations refuse: one for all that meet this plan."""
 
+    @property
     def why(self) -> str:
         """Why relations refuse this mutation; empty when they do not."""
         if self.accepted:
@@ -110,12 +117,11 @@ class Plan:
 class Program:
     """A schema with its handlers, compiled on demand; shared by every machine that has both."""
 
-    __slots__ = ("_calls", "_count", "_health", "_situations", "everything", "first", "has_handlers", "phases", "schema", "suites")
+    __slots__ = ("_calls", "_count", "_filled", "_health", "_situations", "first", "has_handlers", "phases", "schema", "suites")
 
     def __init__(self, schema: Schema, suites: tuple[Suite, ...]) -> None:
         self.schema = schema
         self.suites = suites
-        self.everything = 1 << (schema.n + 1)
         self._health = frozenset(schema.health)
         self._calls: dict[tuple[Phase, int, int], tuple[Step, ...]] = {}
         for slot, suite in enumerate(suites):
@@ -125,6 +131,7 @@ class Program:
         self.has_handlers = bool(self._calls)
         self._situations: dict[int, Situation] = {}
         self._count = 0
+        self._filled: list[dict[int, Plan]] = []
         self.first = self.situation(0)
 
     def _step(self, call: Call, slot: int) -> Step:
@@ -156,12 +163,14 @@ class Program:
     def _keep(self, table: dict[int, Plan], key: int, plan: Plan) -> Plan:
         if self._count >= PLAN_LIMIT:
             # Machines still stand on old situations: these are emptied, not only forgotten, so that nothing leads back.
-            for situation in tuple(self._situations.values()):
-                for plans in (situation.add, situation.remove, situation.set, situation.auto):
-                    plans.clear()
+            filled, self._filled = self._filled, []
+            for plans in filled:
+                plans.clear()
             self._situations = {0: self.first}
             self._count = 0
         self._count += 1
+        if not table:
+            self._filled.append(table)
         return table.setdefault(key, plan)
 
     def _compile(self, at: Situation, kind: Kind, called: int, *, auto: bool = False, banned: int = 0) -> Plan:
@@ -172,7 +181,7 @@ class Program:
         plan.schema, plan.kind, plan.called, plan.active, plan.auto, plan.banned = schema, kind, called, active, auto, banned
         plan.target, plan.accepted = found.target, found.accepted
         plan.enters, plan.exits, plan.reentries = found.enters, found.exits, found.reentries
-        plan.negotiation = plan.finals = plan.tasks = ()
+        plan.negotiation = plan.finals = plan.ends = plan.tasks = ()
         plan.moved = plan.delta = plan.autos = 0
         if found.accepted:
             plan.moved = found.enters | found.exits
@@ -182,10 +191,13 @@ class Program:
             if plan.moved and not auto and not health:
                 plan.autos = relations.autos(schema, found.target)
         plan.next = self.situation(found.target) if found.accepted else at
-        plan.touched = plan.moved | self.everything
         plan.wanting = called & schema.needs_args if kind is not Kind.REMOVE else 0
-        plan.silent = not (plan.negotiation or plan.finals or plan.tasks or plan.wanting)
-        plan.refusal = Result(Status.CANCELED, plan.why)
+        plan.asks = found.accepted and bool(plan.negotiation or plan.wanting)
+        plan.leads = bool(plan.ends or plan.tasks or plan.autos)
+        unseen = all(step[3] < 0 for step in (*plan.negotiation, *plan.finals))
+        plan.plain = plan.accepted and unseen and not (plan.auto or plan.wanting or plan.leads)
+        plan.silent = not (plan.asks or plan.finals or plan.ends or plan.tasks)
+        plan.refusal = Result(Status.CANCELED, plan)
         return plan
 
     def _order(self, plan: Plan) -> None:
@@ -207,7 +219,10 @@ class Program:
             *(step for foo, bar in pairs for step in self._calls[Phase.TO, foo, bar]),
             *calls(Phase.ANY_ENTER, (-1,)),
         )
-        plan.finals = (*calls(Phase.END, exits), *calls(Phase.STATE, enters), *calls(Phase.ANY_STATE, (-1,)))
+        ends = tuple(calls(Phase.END, exits))
+        plan.ends = tuple(step for step in ends if step[2].is_async)
+        synchronous = (step for step in ends if not step[2].is_async)
+        plan.finals = (*synchronous, *calls(Phase.STATE, enters), *calls(Phase.ANY_STATE, (-1,)))
         plan.tasks = tuple(calls(Phase.TASK, enters))
 
     def _of(self, phase: Phase, states: Iterable[int]) -> Iterable[Step]:
@@ -227,20 +242,13 @@ class HandlerRun:
     seconds: float
 
 
-_UNSET: dict[str, Any] = {
-    "_mutation": None, "_source": None, "args": None, "cause": None, "committed": None, "depth": 0, "failure": None,
-    "is_check": False, "is_final": False, "objection": "", "put_back": 0, "queue_tick": None, "reported": False,
-    "running": False, "runs": (), "veto": None,
-}  # fmt: skip
-
-
 class Transition:
     """The record of one transition, while it runs and after: what was asked, what came of it, and why.
 
     It keeps no machine alive. Only what differs from the ordinary is stored; the rest is worked out when asked.
     """
 
-    __slots__ = (*_UNSET, "__weakref__", "before", "machine", "number", "plan")
+    # No slots: what is ordinary stands in the class, so that a record costs four stores, and not twenty.
 
     machine: str
     """Id of the machine."""
@@ -248,27 +256,36 @@ class Transition:
     """Its number on that machine, from 1: front mutations and refused ones count, checks do not."""
     plan: Plan
     before: int
-    args: Any
-    cause: Source | None
-    depth: int
-    committed: bool | None
-    running: bool
-    """Whether its handlers are still being called."""
-    is_check: bool
-    is_final: bool
-    """Whether its final handlers are running."""
-    reported: bool
+    """The packed time when it began."""
+    args: Any = None
+    """The arguments of the mutation."""
+    cause: Source | None = None
+    """What the mutation was made by."""
+    depth: int = 0
+    """The cause depth of the mutation."""
+    queue_tick: int | None = None
+    committed: bool | None = None
+    running: bool = True
+    """Whether its handlers, or callbacks of waits, are still being called."""
+    is_check: bool = False
+    is_final: bool = False
+    """Whether it has come to its final handlers."""
+    reported: bool = False
     """Whether it has added `Exception` already: further failures are only logged."""
-    objection: str
+    objection: str = ""
     """What was wrong with the request itself, such as missing arguments."""
-    veto: Call | None
+    veto: Call | None = None
     """The handler that refused it."""
-    failure: ErrorInfo | None
+    vetoes: tuple[Call, ...] = ()
+    """The handlers that said no. An auto mutation may have gone on without the states that they kept out."""
+    failure: ErrorInfo | None = None
     """The first error of its handlers, if that canceled it, or put states back, or made it fail."""
-    put_back: int
+    put_back: int = 0
     """Mask of the states that were deactivated again because a State handler failed."""
-    runs: list[HandlerRun] | tuple[HandlerRun, ...]
+    runs: list[HandlerRun] | tuple[HandlerRun, ...] = ()
     """The handlers that were called, with their durations; measured only when a tracer asks for handlers."""
+    _mutation: Mutation | None = None
+    _source: Source | None = None
 
     def __init__(self, machine: str, number: int, plan: Plan, before: int) -> None:
         self.machine = machine
@@ -276,14 +293,10 @@ class Transition:
         self.plan = plan
         self.before = before
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name):
-            # Reached only for slots that were never set: making a record costs four stores, not seventeen.
-            try:
-                return _UNSET[name]
-            except KeyError:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+    def come_from(self, cause: Transition) -> None:
+        """Say which transition's handler, task or callback made the mutation."""
+        self.cause = cause.source
+        self.depth = cause.depth + 1 if cause.running else 0
 
     @property
     def id(self) -> str:
@@ -339,7 +352,7 @@ class Transition:
             return refusal(self.veto)
         if self.failure is not None:
             return f"{self.failure.handler} raised {self.failure.error!r}"
-        return self.plan.why()
+        return self.plan.why
 
     @property
     def time_before(self) -> Time:
@@ -370,13 +383,13 @@ class Transition:
 
     @property
     def enters(self) -> tuple[str, ...]:
-        """Names of the states that entered, or re-entered."""
-        return self.names(self.plan.enters if self.plan.accepted else 0)
+        """Names of the states that entered, or re-entered, or will when it is committed."""
+        return self.names(self.plan.enters if self.was_committed else 0)
 
     @property
     def exits(self) -> tuple[str, ...]:
-        """Names of the states that ended."""
-        return self.names(self.plan.exits if self.plan.accepted else 0)
+        """Names of the states that ended, or will when it is committed."""
+        return self.names(self.plan.exits if self.was_committed else 0)
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -388,7 +401,10 @@ class Transition:
     @property
     def left_out(self) -> dict[str, str]:
         """Every state that was called, active or implied and is not in the target, with the reason."""
-        return self.plan.left_out()
+        names = self.plan.schema.names
+        banned = self.plan.banned << 1  # so that a handler without a state, which is at -1, finds no bit
+        kept_out = {names[call.subject]: refusal(call) for call in self.vetoes if banned >> call.subject + 1 & 1}
+        return {**self.plan.left_out(), **kept_out}
 
     @property
     def duration(self) -> float:

@@ -10,7 +10,7 @@ from amachine import subscriptions
 from amachine.clock import Clock
 from amachine.declare import State
 from amachine.conduct import Life, Moment
-from amachine.engine import Engine
+from amachine.express import Express
 from amachine.mutation import Result
 from amachine.parking import MachineParking
 from amachine.subscriptions import Wait, Waits
@@ -19,7 +19,7 @@ A = TypeVar("A")
 AnyState: TypeAlias = State[..., Any] | str
 
 
-class Waiting(Engine):
+class Waiting(Express):
     """An engine that can be waited for."""
 
     __slots__ = ("_farewells",)
@@ -82,18 +82,18 @@ class Waiting(Engine):
         """Wait until that mutation has been processed. Yields the final result. The same as awaiting the result."""
         wait = result.when_done()
         if wait is None:
-            wait = self._wait(Wait.make("result"), now=False)
+            wait = Wait.make("result")
             wait.fulfil(result)
+            self._wait(wait, now=False)
         return wait
 
     def when_idle(self) -> Wait[None]:
         """Wait until nothing is queued or running."""
-        wait: Wait[None] = self._wait(Wait.make("when_idle"), now=False)
-        if wait.done:
-            return wait
+        wait: Wait[None] = Wait.make("when_idle")
         if not self._queue and not self._inbox and self._running is None and self._owner == 0:
             wait.fulfil(None)
-        else:
+        self._wait(wait, now=False)
+        if not wait.done:
             self._inbox.append(wait)
             if self._owner != self._ident():
                 self._knock()
@@ -110,9 +110,13 @@ class Waiting(Engine):
 
     def when_closed(self) -> Wait[None]:
         """Wait until the machine has closed."""
-        wait: Wait[None] = self._wait(Wait.make("when_closed"), now=False)
-        self._farewells = [*self._farewells, wait]
+        wait: Wait[None] = Wait.make("when_closed")
         if self._life == Life.CLOSED:
+            wait.fulfil(None)
+            return self._wait(wait, now=False)
+        self._wait(wait, now=False)
+        self._farewells.append(wait)
+        if self._life == Life.CLOSED:  # meanwhile
             wait.fulfil(None)
         return wait
 
@@ -128,9 +132,11 @@ class Waiting(Engine):
     def _wait(self, wait: Wait[Any], *, now: bool) -> Wait[Any]:
         waits = self._the_waits()
         waits.add(wait, self._moment if now else None)
-        hooks = self._hooks
-        if hooks is not None and not wait.done:
-            hooks.wait_made(self, wait)
+        if not wait.done:
+            hooks = self._hooks
+            if hooks is not None:
+                hooks.wait_made(self, wait)
+            wait.entry.announced()
         return wait
 
     def _moment(self) -> Moment:
@@ -139,7 +145,7 @@ class Waiting(Engine):
     def _the_waits(self) -> Waits:
         waits = self._waits
         if waits is None:
-            with _making:  # two threads, each with its first wait, must not make two
+            with making:  # two threads, each with its first wait, must not make two
                 waits = self._waits
                 if waits is None:
                     waits = self._waits = Waits(MachineParking(self))
@@ -174,4 +180,5 @@ def _filter(where: Callable[[Any], object] | Mapping[str, Any] | None) -> Callab
 
 
 _NOTHING = object()
-_making = Lock()
+making = Lock()
+"""Held while a machine gets something that it must not have twice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 
@@ -28,9 +29,16 @@ from amachine.errors import (
     nearest,
 )
 
+
+def pickled(it: Any) -> Any:
+    return pickle.loads(pickle.dumps(it))
+
+
 ALL = [
     AmachineError("plain"),
-    SchemaError("wrong", schema="Flow", state="a", relation="require", other="b", nearest="c", path=("a", "b", "a")),
+    SchemaError(
+        "wrong", schema="Flow", state="a", relation="require", other="b", nearest="c", path=("a", "b", "a")
+    ),
     BindingError("wrong", owner="Flow", handler="f", state="a", nearest="b"),
     QueueFull(machine="m", limit=3),
     MachineClosed(machine="m"),
@@ -47,14 +55,14 @@ ALL = [
 ]
 
 
-def test_every_error_of_the_file_is_in_these_tests():
+def test_every_error_of_the_file_is_in_these_tests() -> None:
     classes = {value for name in errors.__all__ if isinstance(value := getattr(errors, name), type)}
     assert {type(error) for error in ALL} == classes
 
 
 @pytest.mark.parametrize("error", ALL, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
-def test_a_copy_keeps_sentence_and_parts(error, twin):
+@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, pickled])
+def test_a_copy_keeps_sentence_and_parts(error: Any, twin: Any) -> None:
     other = twin(error)
     assert type(other) is type(error)
     assert str(other) == str(error)
@@ -63,11 +71,11 @@ def test_a_copy_keeps_sentence_and_parts(error, twin):
 
 
 @pytest.mark.parametrize("error", ALL, ids=lambda error: type(error).__name__)
-def test_all_are_caught_as_one(error):
+def test_all_are_caught_as_one(error: Any) -> None:
     assert isinstance(error, AmachineError)
 
 
-def test_blame_is_in_the_type():
+def test_blame_is_in_the_type() -> None:
     assert issubclass(UnknownState, LookupError)
     assert not issubclass(UnknownState, KeyError), "whose text would be quoted"
     assert issubclass(ArgsError, TypeError)
@@ -98,17 +106,17 @@ def test_blame_is_in_the_type():
         (TaskTimeout(task="ATask", timeout=3), "ATask was cancelled after its timeout of 3 s"),
     ],
 )
-def test_sentences(error, text):
+def test_sentences(error: Any, text: str) -> None:
     assert str(error) == text
 
 
-def test_an_unknown_state_names_the_nearest_one():
+def test_an_unknown_state_names_the_nearest_one() -> None:
     error = UnknownState("Strat", known=["start", "ready"], schema="Flow")
     assert str(error) == "Flow has no state 'Strat' (did you mean 'start'?)"
     assert (error.state, error.nearest, error.schema) == ("Strat", "start", "Flow")
 
 
-def test_an_unknown_state_with_nothing_near_lists_what_there_is():
+def test_an_unknown_state_with_nothing_near_lists_what_there_is() -> None:
     error = UnknownState("zzz", known=[f"state{i}" for i in range(10)])
     assert str(error) == (
         "there is no state 'zzz': it knows state0, state1, state2, state3, state4, state5, state6, state7 and 2 more"
@@ -121,12 +129,12 @@ def test_an_unknown_state_with_nothing_near_lists_what_there_is():
     ("word", "found"),
     [("strat", "Start"), ("START", "Start"), ("err_network", "ErrNetwork"), ("zzz", None), ("", None)],
 )
-def test_closest_looks_past_case_and_underscores(word, found):
+def test_closest_looks_past_case_and_underscores(word: str, found: Any) -> None:
     assert closest(word, ["Start", "ErrNetwork"]) == found
     assert nearest(word, ["Start", "ErrNetwork"]) == (f" (did you mean {found!r}?)" if found else "")
 
 
-def test_closest_of_nothing():
+def test_closest_of_nothing() -> None:
     assert closest("a", []) is None
 
 
@@ -141,7 +149,7 @@ def test_closest_of_nothing():
         ((), ()),
     ],
 )
-def test_a_cascade_names_the_repeating_cycle(trail, cycle):
+def test_a_cascade_names_the_repeating_cycle(trail: Any, cycle: Any) -> None:
     error = CascadeError(machine="m", depth=1000, trail=trail)
     assert error.cycle == cycle
     assert error.trail == trail
@@ -149,7 +157,7 @@ def test_a_cascade_names_the_repeating_cycle(trail, cycle):
     assert str(error) == f"mutations caused one another 1000 deep: {shown}"
 
 
-def test_within_tells_the_schema_and_keeps_the_rest():
+def test_within_tells_the_schema_and_keeps_the_rest() -> None:
     error = SchemaError("state 'a' is odd", state="a", relation="limit").within("Flow")
     assert str(error) == "Flow: state 'a' is odd"
     assert (error.schema, error.state, error.relation) == ("Flow", "a", "limit")

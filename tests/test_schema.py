@@ -36,6 +36,10 @@ class Model(pydantic.BaseModel):
     n: int
 
 
+def needy(path: str) -> str:
+    return path
+
+
 def refused(data: Any, **options: Any) -> SchemaError:
     with pytest.raises(SchemaError) as caught:
         Schema.parse(data, name="Flow", **options)
@@ -48,7 +52,7 @@ def refused(data: Any, **options: Any) -> SchemaError:
 
 
 @pytest.mark.parametrize("relation", ["require", "add", "remove", "after"])
-def test_a_relation_to_an_undeclared_state_is_refused_with_the_nearest_name(relation):
+def test_a_relation_to_an_undeclared_state_is_refused_with_the_nearest_name(relation: str) -> None:
     error = refused({"Water": {}, "Wet": {relation: ["Watre"]}})
     assert str(error) == (
         f"Flow: state 'Wet' has 'Watre' in its {relation}, but no such state is declared "
@@ -57,12 +61,12 @@ def test_a_relation_to_an_undeclared_state_is_refused_with_the_nearest_name(rela
     assert (error.state, error.relation, error.other, error.nearest) == ("Wet", relation, "Watre", "Water")
 
 
-def test_an_undeclared_state_with_nothing_near():
+def test_an_undeclared_state_with_nothing_near() -> None:
     assert "(did you mean" not in str(refused({"Wet": {"require": ["Zzzz"]}}))
 
 
 @pytest.mark.parametrize("group", [False, True])
-def test_requiring_and_removing_the_same_state_is_refused(group):
+def test_requiring_and_removing_the_same_state_is_refused(group: Any) -> None:
     own = {"require": ["A"], **({"exclusive": ["phase"]} if group else {"remove": ["A"]})}
     error = refused({"A": {"exclusive": ["phase"]} if group else {}, "B": own})
     by = " (by the exclusive group 'phase')" if group else ""
@@ -70,9 +74,11 @@ def test_requiring_and_removing_the_same_state_is_refused(group):
     assert (error.state, error.relation, error.other) == ("B", "require", "A")
 
 
-def test_a_state_that_requires_itself_is_refused():
+def test_a_state_that_requires_itself_is_refused() -> None:
     error = refused({"A": {"require": ["A"]}})
-    assert str(error) == "Flow: state 'A' requires itself, so it could never start: take it out of its require"
+    assert (
+        str(error) == "Flow: state 'A' requires itself, so it could never start: take it out of its require"
+    )
     assert (error.state, error.relation, error.other) == ("A", "require", "A")
 
 
@@ -105,53 +111,53 @@ def test_a_state_that_requires_itself_is_refused():
         ),
     ],
 )
-def test_a_cycle_is_refused_and_its_path_printed(data, kind, path, steps):
+def test_a_cycle_is_refused_and_its_path_printed(data: Any, kind: Any, path: Any, steps: Any) -> None:
     error = refused(data)
     assert str(error) == f"Flow: there is a cycle of {kind}: {steps}; take one of these relations out"
     assert (error.relation, error.path, error.state) == (kind, path, path[0])
 
 
-def test_the_shortest_cycle_is_printed():
+def test_the_shortest_cycle_is_printed() -> None:
     data = {"A": {"require": ["B", "C"]}, "B": {"require": ["C"]}, "C": {"require": ["A"]}}
     assert refused(data).path == ("A", "C", "A")
 
 
-def test_a_name_that_is_given_twice_is_refused():
+def test_a_name_that_is_given_twice_is_refused() -> None:
     with pytest.raises(SchemaError, match="Flow: state 'A' is declared twice: keep one") as caught:
         Schema([StateDef("A"), StateDef("A")], name="Flow")
     assert caught.value.state == "A"
 
 
 @pytest.mark.parametrize(("one", "other"), [("fooBar", "FooBar"), ("foo_bar", "fooBar"), ("a", "_a_")])
-def test_names_that_differ_only_in_case_or_underscores_are_refused(one, other):
+def test_names_that_differ_only_in_case_or_underscores_are_refused(one: str, other: str) -> None:
     error = refused({one: {}, other: {}})
     assert str(error) == f"Flow: states {one!r} and {other!r} differ only in case or underscores: rename one"
     assert (error.state, error.other) == (other, one)
 
 
-def test_a_name_like_that_of_the_engine_says_so():
+def test_a_name_like_that_of_the_engine_says_so() -> None:
     assert "(the engine itself declares 'Exception')" in str(refused({"exception": {}}))
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\n", "\ta", "a\x00", "a\u2028b"])
-def test_a_name_is_not_empty_and_has_no_spaces_or_control_characters(name):
+def test_a_name_is_not_empty_and_has_no_spaces_or_control_characters(name: str) -> None:
     error = refused({name: {}})
     assert "rename it" in str(error)
     assert repr(name) in str(error)
 
 
-def test_a_name_is_a_string():
+def test_a_name_is_a_string() -> None:
     with pytest.raises(SchemaError, match="the name of a state is a string, not 5"):
         Schema([StateDef(5)])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("name", ["Straße", "a-b", "a.b", "42", "状態", "a/b:c"])
-def test_any_other_text_is_a_name(name):
+def test_any_other_text_is_a_name(name: str) -> None:
     assert Schema.parse({name: {}}).names == (name, "Exception")
 
 
-@pytest.mark.parametrize("args", [Job, Digest, Model, lambda path: path])
-def test_a_state_that_needs_arguments_is_not_auto(args):
+@pytest.mark.parametrize("args", [Job, Digest, Model, needy])
+def test_a_state_that_needs_arguments_is_not_auto(args: Any) -> None:
     with pytest.raises(SchemaError) as caught:
         Schema([StateDef("a", auto=True, args=args)], name="Flow")
     assert "Flow: state 'a' is auto, but its arguments" in str(caught.value)
@@ -159,7 +165,7 @@ def test_a_state_that_needs_arguments_is_not_auto(args):
     assert (caught.value.state, caught.value.relation) == ("a", "auto")
 
 
-def test_a_state_that_needs_arguments_is_in_no_add():
+def test_a_state_that_needs_arguments_is_in_no_add() -> None:
     with pytest.raises(SchemaError) as caught:
         Schema([StateDef("a", add=("b",)), StateDef("b", args=Job)], name="Flow")
     assert str(caught.value) == (
@@ -169,7 +175,7 @@ def test_a_state_that_needs_arguments_is_in_no_add():
     assert (caught.value.state, caught.value.relation, caught.value.other) == ("a", "add", "b")
 
 
-def test_what_can_be_built_from_nothing_is_free():
+def test_what_can_be_built_from_nothing_is_free() -> None:
     def free(*some: int, n: int = 0, **more: int) -> int:
         return n
 
@@ -180,7 +186,7 @@ def test_what_can_be_built_from_nothing_is_free():
     assert schema.missing_args(0) == ()
 
 
-def test_needs_args_and_missing_args():
+def test_needs_args_and_missing_args() -> None:
     schema = Schema([StateDef("a"), StateDef("b", args=Job), StateDef("c", args=Model)])
     assert schema.names_of(schema.needs_args) == ("b", "c")
     assert [schema.missing_args(i) for i in range(schema.n)] == [(), ("path",), ("n",), ()]
@@ -190,7 +196,7 @@ def test_needs_args_and_missing_args():
 # What is harmless is normalised.
 
 
-def test_redundancy_is_taken_out():
+def test_redundancy_is_taken_out() -> None:
     schema = Schema.parse({
         "A": {"add": ["B", "A"], "remove": ["A", "C", "B"], "after": ["C", "A", "B", "C"]},
         "B": {"remove": ["B"]},
@@ -200,13 +206,13 @@ def test_redundancy_is_taken_out():
     assert schema["B"] == StateDef("B", args=dict)
 
 
-def test_add_wins_over_the_remove_of_a_group():
+def test_add_wins_over_the_remove_of_a_group() -> None:
     schema = Schema.parse({"A": {"add": ["B"], "exclusive": ["g"]}, "B": {"exclusive": ["g"]}})
     assert schema["A"].remove == ()
     assert schema["B"].remove == ("A",)
 
 
-def test_exclusive_puts_each_in_the_remove_of_the_others():
+def test_exclusive_puts_each_in_the_remove_of_the_others() -> None:
     group = GroupDef("phase", ("C", "A", "B"), exclusive=True)
     schema = Schema([StateDef("A"), StateDef("B"), StateDef("C"), StateDef("D")], groups=[group])
     assert [schema[name].remove for name in "ABCD"] == [("B", "C"), ("A", "C"), ("A", "B"), ()]
@@ -214,7 +220,7 @@ def test_exclusive_puts_each_in_the_remove_of_the_others():
     assert schema.names_of(schema.removed_by[0]) == ("B", "C")
 
 
-def test_a_plain_group_relates_nothing():
+def test_a_plain_group_relates_nothing() -> None:
     schema = Schema.parse({"A": {"groups": ["g"]}, "B": {"groups": ["g"]}})
     assert schema["A"] == StateDef("A", args=dict)
     assert schema.groups["g"].members == ("A", "B")
@@ -228,12 +234,12 @@ def test_a_plain_group_relates_nothing():
         (GroupDef("a b", ("A",)), "the name 'a b' of a group has a space"),
     ],
 )
-def test_a_group_that_is_wrong_is_refused(group, text):
+def test_a_group_that_is_wrong_is_refused(group: Any, text: str) -> None:
     with pytest.raises(SchemaError, match=text):
         Schema([StateDef("A")], groups=[group])
 
 
-def test_two_groups_of_one_name_are_refused():
+def test_two_groups_of_one_name_are_refused() -> None:
     with pytest.raises(SchemaError, match="group 'g' is declared twice"):
         Schema([StateDef("A")], groups=[GroupDef("g", ("A",)), GroupDef("g", ("A",), exclusive=True)])
 
@@ -241,7 +247,7 @@ def test_two_groups_of_one_name_are_refused():
 # Exception, and what else is compiled.
 
 
-def test_exception_is_last_unless_it_is_declared_and_always_multi():
+def test_exception_is_last_unless_it_is_declared_and_always_multi() -> None:
     assert Schema.parse({"A": {}}).names == ("A", "Exception")
     declared = Schema.parse({"Exception": {"multi": False}, "A": {"require": ["Exception"]}})
     assert declared.names == ("Exception", "A")
@@ -249,7 +255,7 @@ def test_exception_is_last_unless_it_is_declared_and_always_multi():
     assert Schema([]).names == ("Exception",)
 
 
-def test_masks_stand_for_states_in_order():
+def test_masks_stand_for_states_in_order() -> None:
     schema = Schema.parse({
         "A": {"require": ["B"], "auto": True},
         "B": {"remove": ["C"], "multi": True},
@@ -269,7 +275,7 @@ def test_masks_stand_for_states_in_order():
     assert schema.limits == (None, None, None, None, 2, None)
 
 
-def test_mask_and_names_of_are_inverse_and_unknown_names_are_refused():
+def test_mask_and_names_of_are_inverse_and_unknown_names_are_refused() -> None:
     schema = Schema.parse({"start": {}, "ready": {}}, name="Flow")
     assert schema.mask(["ready", "start"]) == 0b11
     assert schema.names_of(0b101) == ("start", "Exception")
@@ -279,7 +285,7 @@ def test_mask_and_names_of_are_inverse_and_unknown_names_are_refused():
         schema.mask("start")
 
 
-def test_a_schema_is_frozen():
+def test_a_schema_is_frozen() -> None:
     schema = Schema.parse({"A": {}})
     with pytest.raises(AttributeError, match="frozen"):
         schema.n = 3
@@ -287,7 +293,7 @@ def test_a_schema_is_frozen():
         del schema.n
 
 
-def test_equal_content_is_equal():
+def test_equal_content_is_equal() -> None:
     one = Schema.parse({"A": {"require": ["B", "C"]}, "B": {}, "C": {}}, name="one")
     two = Schema.parse({"A": {"require": ["C", "B", "C"], "doc": "words"}, "B": {}, "C": {}}, name="two")
     assert one == two
@@ -302,23 +308,34 @@ def test_equal_content_is_equal():
     assert one != "one"
 
 
-def test_the_digest_is_about_what_makes_clocks_comparable():
+def test_the_digest_is_about_what_makes_clocks_comparable() -> None:
     plain = Schema.parse({"A": {}, "B": {}})
     assert len(plain.hash) == 16
-    same = Schema([StateDef("A", tags=("x",), limit=2, args=Job), StateDef("B")], groups=[GroupDef("g", ("A",))])
+    same = Schema(
+        [StateDef("A", tags=("x",), limit=2, args=Job), StateDef("B")], groups=[GroupDef("g", ("A",))]
+    )
     assert same.hash == plain.hash
-    for data in ({"B": {}, "A": {}}, {"A": {"auto": True}, "B": {}}, {"A": {"after": ["B"]}, "B": {}}):
+    others: list[dict[str, dict[str, Any]]] = [
+        {"B": {}, "A": {}},
+        {"A": {"auto": True}, "B": {}},
+        {"A": {"after": ["B"]}, "B": {}},
+    ]
+    for data in others:
         assert Schema.parse(data).hash != plain.hash
 
 
-@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda schema: pickle.loads(pickle.dumps(schema))])
-def test_a_copy_is_equal(twin):
+def pickled(it: Any) -> Any:
+    return pickle.loads(pickle.dumps(it))
+
+
+@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, pickled])
+def test_a_copy_is_equal(twin: Any) -> None:
     schema = Schema([StateDef("A", args=Job)], name="Flow", groups=[GroupDef("g", ("A",))])
     assert twin(schema) == schema
     assert twin(schema).name == "Flow"
 
 
-def test_a_schema_reads_like_a_mapping_of_names():
+def test_a_schema_reads_like_a_mapping_of_names() -> None:
     schema = Schema.parse({f"S{i}": {} for i in range(10)}, name="Flow")
     assert list(schema)[:2] == ["S0", "S1"]
     assert len(schema) == 11
@@ -357,23 +374,23 @@ def test_a_schema_reads_like_a_mapping_of_names():
         ),
     ],
 )  # fmt: skip
-def test_data_that_is_wrong_is_refused(data, state, key, text):
+def test_data_that_is_wrong_is_refused(data: Any, state: Any, key: Any, text: str) -> None:
     error = refused(data)
     assert text in str(error)
     assert (error.state, error.relation) == (state, key)
 
 
-def test_arguments_of_states_read_from_data_arrive_as_a_dict():
+def test_arguments_of_states_read_from_data_arrive_as_a_dict() -> None:
     assert Schema.parse({"A": {}}).args == (dict, dict)
     assert Schema.parse({"A": {}, "Exception": {}}).args == (dict, dict)
 
 
-def test_an_empty_entry_may_be_none():
+def test_an_empty_entry_may_be_none() -> None:
     assert Schema.parse({"A": None}) == Schema.parse({"A": {}})
 
 
-def test_order_is_that_of_declaration():
-    data = {"A": {}, "B": {}, "C": {}}
+def test_order_is_that_of_declaration() -> None:
+    data: dict[str, dict[str, Any]] = {"A": {}, "B": {}, "C": {}}
     assert Schema.parse(data, order=["C", "A", "B"]).names == ("C", "A", "B", "Exception")
     assert Schema.parse(data, order=["C", "Exception", "A", "B"]).names == ("C", "Exception", "A", "B")
     error = refused(data, order=["A", "B"])
@@ -415,7 +432,7 @@ def schemas(draw: st.DrawFn, most: int = 7) -> Schema:
 
 
 @given(schemas())
-def test_what_is_written_reads_as_the_same_schema(schema):
+def test_what_is_written_reads_as_the_same_schema(schema: Any) -> None:
     data = json.loads(json.dumps(schema.to_dict()))
     again = Schema.parse(data, name=schema.name)
     assert again == schema
@@ -426,7 +443,7 @@ def test_what_is_written_reads_as_the_same_schema(schema):
     assert Schema.parse(shuffled, order=schema.names) == schema
 
 
-def test_an_exclusive_group_is_written_with_its_members():
+def test_an_exclusive_group_is_written_with_its_members() -> None:
     schema = Schema.parse({"A": {"exclusive": ["phase"]}, "B": {"exclusive": ["phase"], "auto": True}})
     assert schema.to_dict() == {
         "A": {"remove": ["B"], "exclusive": ["phase"]},
@@ -440,7 +457,7 @@ def test_an_exclusive_group_is_written_with_its_members():
 
 
 @given(schemas(most=10))
-def test_entry_takes_again_and_again_the_first_declared_whose_needs_are_taken(schema):
+def test_entry_takes_again_and_again_the_first_declared_whose_needs_are_taken(schema: Any) -> None:
     order = schema.enter_order
     assert sorted(order) == list(range(schema.n))
     taken: list[int] = []
@@ -454,15 +471,21 @@ def test_entry_takes_again_and_again_the_first_declared_whose_needs_are_taken(sc
         taken.append(state)
 
 
-def test_entry_is_in_the_order_of_declaration_where_nothing_says_otherwise():
+def test_entry_is_in_the_order_of_declaration_where_nothing_says_otherwise() -> None:
     data = {"A": {"after": ["C"]}, "B": {}, "C": {"require": ["D"]}, "D": {}}
-    assert [Schema.parse(data).names[i] for i in Schema.parse(data).enter_order] == ["B", "D", "C", "A", "Exception"]
+    assert [Schema.parse(data).names[i] for i in Schema.parse(data).enter_order] == [
+        "B",
+        "D",
+        "C",
+        "A",
+        "Exception",
+    ]
 
 
 # Schemas from schemas.
 
 
-def test_merge_keeps_places_and_the_last_definition_holds():
+def test_merge_keeps_places_and_the_last_definition_holds() -> None:
     one = Schema.parse({"A": {}, "B": {"require": ["A"]}}, name="One")
     two = Schema.parse({"C": {"add": ["A"]}, "A": {"auto": True}})
     merged = one.merge(two)
@@ -473,7 +496,7 @@ def test_merge_keeps_places_and_the_last_definition_holds():
     assert one.merge(two, name="Both").name == "Both"
 
 
-def test_merge_keeps_a_declared_exception_in_its_place_and_the_args_of_an_implied_one():
+def test_merge_keeps_a_declared_exception_in_its_place_and_the_args_of_an_implied_one() -> None:
     declared = Schema.parse({"Exception": {"remove": ["A"]}, "A": {}})
     plain = Schema([StateDef("B"), StateDef("Exception", multi=True, args=Job)])
     assert plain.merge(declared).names == ("B", "Exception", "A")
@@ -484,13 +507,13 @@ def test_merge_keeps_a_declared_exception_in_its_place_and_the_args_of_an_implie
     assert merged["Exception"].args is Job
 
 
-def test_merge_joins_groups():
+def test_merge_joins_groups() -> None:
     one = Schema.parse({"A": {"exclusive": ["g"]}, "B": {"exclusive": ["g"]}})
     two = Schema.parse({"C": {"groups": ["h"]}})
     assert set(one.merge(two).groups) == {"g", "h"}
 
 
-def test_prefix_renames_states_groups_and_relations_but_not_exception():
+def test_prefix_renames_states_groups_and_relations_but_not_exception() -> None:
     schema = Schema.parse({"A": {"require": ["Exception"]}, "B": {"exclusive": ["g"], "require": ["A"]}})
     named = schema.prefix("Db")
     assert named.to_dict() == {
@@ -501,7 +524,7 @@ def test_prefix_renames_states_groups_and_relations_but_not_exception():
     assert schema.prefix("Db", keep=["Exception", "A"]).names == ("A", "DbB", "Exception")
 
 
-def test_select_cuts_relations_to_what_is_left_out():
+def test_select_cuts_relations_to_what_is_left_out() -> None:
     schema = Schema.parse({
         "A": {"add": ["B", "C"], "groups": ["g", "h"]},
         "B": {"require": ["C"], "groups": ["g"]},
@@ -516,13 +539,13 @@ def test_select_cuts_relations_to_what_is_left_out():
         schema.select("X")
 
 
-def test_filter_by_tag_names_the_tagged_states():
+def test_filter_by_tag_names_the_tagged_states() -> None:
     schema = Schema.parse({"A": {"tags": ["ui", "x:1"]}, "B": {}, "C": {"tags": ["ui"]}})
     assert schema.filter_by_tag("ui") == ("A", "C")
     assert schema.select(*schema.filter_by_tag("ui")).names == ("A", "C", "Exception")
 
 
-def test_extend_changes_one_state_of_a_new_schema():
+def test_extend_changes_one_state_of_a_new_schema() -> None:
     schema = Schema.parse({"A": {"require": ["B"]}, "B": {}, "C": {}})
     wider = schema.extend("A", require=["C"], auto=True)
     assert wider["A"] == StateDef("A", require=("B", "C"), auto=True, args=dict)
@@ -531,7 +554,7 @@ def test_extend_changes_one_state_of_a_new_schema():
         schema.extend("X")
 
 
-def test_has_and_adjacent():
+def test_has_and_adjacent() -> None:
     schema = Schema.parse({"A": {"require": ["B"]}, "B": {"remove": ["C"]}, "C": {}, "D": {"after": ["B"]}})
     assert schema.has("A", "D", "Exception")
     assert not schema.has("A", "X")
@@ -547,7 +570,7 @@ def test_has_and_adjacent():
         (["A", "B", "Exception", "Aa"], r"no state is declared at place 3, where 'Aa' is pinned"),
     ],
 )
-def test_verify_pins_the_order(pinned, text):
+def test_verify_pins_the_order(pinned: Any, text: str) -> None:
     schema = Schema.parse({"A": {}, "B": {}}, name="Flow")
     schema.verify(["A", "B", "Exception"])
     with pytest.raises(SchemaError, match=text):
@@ -557,7 +580,7 @@ def test_verify_pins_the_order(pinned, text):
 # Definitions of states.
 
 
-def test_a_definition_is_extended_by_adding_and_replaced_by_replacing():
+def test_a_definition_is_extended_by_adding_and_replaced_by_replacing() -> None:
     state = StateDef("A", require=("B",), tags=("x",), limit=2)
     assert state.extend(require=["C", "B"], tags=["y"], limit=3) == StateDef(
         "A", require=("B", "C"), tags=("x", "y"), limit=3
@@ -576,7 +599,7 @@ VECTORS = sorted((Path(__file__).parent / "conformance").glob("**/*.jsonl.gz"))
 
 
 @pytest.mark.skipif(not VECTORS, reason="the recorded scenarios are not here")
-def test_recorded_schemas_are_read_or_refused_as_recorded():
+def test_recorded_schemas_are_read_or_refused_as_recorded() -> None:
     for path in VECTORS:
         with gzip.open(path, "rt") as lines:
             for line in lines:

@@ -56,6 +56,7 @@ class Threads:
     def __init__(self) -> None:
         self.drainer: int | None = None
         self.errors: list[tuple[str, Exception]] = []
+        self.fulfilled: list[str] = []
 
     def park(self, wait: Wait[Any], /) -> Generator[Any, Any, object]:
         wake = threading.Event().set
@@ -80,6 +81,9 @@ class Threads:
 
     def failed(self, wait: Wait[Any], error: Exception, /) -> None:
         self.errors.append((wait.label, error))
+
+    def met(self, wait: Wait[Any], /) -> None:
+        self.fulfilled.append(wait.label)
 
 
 class Box:

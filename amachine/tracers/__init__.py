@@ -1,0 +1,1 @@
+"""Who watches machines, one tracer a file. Importing this loads none of them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from amachine import Event, Machine, Schema, SchemaError, Tracer, Transition, UnknownState, Wait
 
@@ -53,19 +53,23 @@ class Driver:
         self.cancelled: set[str] = set()
         self.seen: set[str] = set()
         handlers = [
-            {name: self.handler(definition) for name, definition in each.items()} for each in scenario.get("handlers", ())
+            {name: self.handler(definition) for name, definition in each.items()}
+            for each in scenario.get("handlers", ())
         ]
         limit = scenario.get("opts", {}).get("queue_limit", 1000)
-        self.machine = Machine.of(schema, "m", handlers=handlers, tracers=[self.recorder], queue_limit=limit)
+        # No time budget: on a machine under load a handler may take any time, and the answers know of none.
+        self.machine = Machine.of(
+            schema, "m", handlers=handlers, tracers=[self.recorder], queue_limit=limit, handler_timeout=None
+        )
 
     def handler(self, definition: Op) -> Callable[[Event[Any]], bool | None]:
         calls_left = definition.get("times")
 
         def handle(event: Event[Any]) -> bool | None:
             nonlocal calls_left
-            wanted = definition.get("cond_args") or {}
-            given = event.mutation.args
-            given = given if isinstance(given, Mapping) else {}
+            wanted: dict[str, Any] = definition.get("cond_args") or {}
+            args = event.mutation.args
+            given = cast("dict[str, Any]", args) if isinstance(args, dict) else {}
             if any(name not in given or given[name] != value for name, value in wanted.items()):
                 return None
             if calls_left is not None:
@@ -102,7 +106,9 @@ class Driver:
         return {}
 
     def ask(self, kind: str, op: Op) -> dict[str, Any]:
-        machine, states, args = self.machine, op.get("states") or [], op.get("args") or {}
+        machine = self.machine
+        states: list[str] = op.get("states") or []
+        args: dict[str, Any] = op.get("args") or {}
         if kind == "not":
             return {"r": "executed" if not machine.any_active(*states) else "canceled"}
         if kind in ("can_add", "can_remove"):
@@ -116,7 +122,8 @@ class Driver:
         return {"r": result.status.value}
 
     def wait(self, op: Op) -> None:
-        machine, kind, states = self.machine, op["op"], op.get("states") or []
+        machine, kind = self.machine, op["op"]
+        states: list[str] = op.get("states") or []
         match kind:
             case "when" | "when_not":
                 wait: Wait[Any] = getattr(machine, kind)(*states)
@@ -170,7 +177,7 @@ def query(expression: Any) -> Callable[[Mapping[str, int]], Any]:
 
     def value(clock: Mapping[str, int], part: Any) -> Any:
         if isinstance(part, list):
-            name, left, right = part
+            name, left, right = cast("list[Any]", part)
             return OPERATORS[name](value(clock, left), value(clock, right))
         return clock[part] if isinstance(part, str) else part
 

@@ -1,0 +1,215 @@
+"""The short ways: transitions with nothing out of the ordinary, as `conduct` would run them, in fewer steps.
+
+Most mutations have no arguments, start no tasks and wake nobody: these are worth a way of their own, in which nothing is
+asked that the plan knows already. Each line here stands for one in `conduct`; whatever is rare is left to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from amachine.conduct import cause_here, enter_cause, leave_cause
+from amachine.engine import Engine
+from amachine.event import Event
+from amachine.mutation import EXECUTED, ErrorInfo, Kind, Result, Status
+from amachine.transition import Transition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from amachine.transition import Plan
+
+ADD, REMOVE, TOGGLE = Kind.ADD, Kind.REMOVE, Kind.TOGGLE
+CANCELED = Status.CANCELED
+
+_new: Callable[[type[Any]], Any] = object.__new__
+"""Records and events are made without their `__init__`: the call of it costs more than its stores."""
+
+
+class Express(Engine):
+    """An engine that knows short ways."""
+
+    __slots__ = ()
+
+    def _submit(self, kind: Kind, called: int, args: Any = None) -> Result:
+        """Run a mutation at once, with all that it queues; or queue it, when the machine is busy or lives elsewhere."""
+        if self._life and (answer := self._submit_alive(kind, called, args)) is not None:
+            return answer
+        if not self._lock.acquire(False):
+            return self._submit_busy(kind, called, args)
+        try:
+            if self._queue or self._inbox:
+                return self._submit_behind(kind, called, args)
+            node = self._node
+            if kind is TOGGLE:
+                kind = REMOVE if node.active & called == called else ADD
+            if kind is ADD:
+                plan = node.add.get(called)
+            elif kind is REMOVE:
+                plan = node.remove.get(called)
+            else:
+                plan = node.set.get(called)
+            if plan is None:
+                plan = self._program.plan(node, kind, called)
+            if args is not None or plan.moved & self._attention:
+                return self._run_now(plan, args)
+            if self._hooks is not None:
+                return self._run_watched(plan)
+            if not plan.silent:
+                return self._run_plain(plan) if plan.plain else self._run_now(plan, None)
+            self._count += 1
+            if not plan.accepted:
+                return plan.refusal
+            self._time += plan.delta
+            self._node = plan.next
+            waits = self._waits
+            if plan.autos or (waits is not None and plan.moved & waits.watched):
+                self._follow_up(plan)
+            return EXECUTED
+        finally:
+            self._lock.release()
+            if self._inbox:  # looked at also when an error goes up: it takes nobody's mutation with it
+                self._drain_inbox()
+
+    def _run_plain(self, plan: Plan) -> Result:
+        """Run a mutation of which only handlers that see no arguments will know."""
+        if self._life and self._is_elsewhere():  # opened since the caller asked
+            return self._post(plan.kind, plan.called, None)
+        ident = self._ident  # two steps: Python looks up a method slowly where it finds a value
+        self._owner = ident()
+        try:
+            refused = self._call_plain(plan)
+            if self._queue or self._inbox:
+                self._drain()
+        finally:
+            self._owner = 0
+        if refused is None:
+            return EXECUTED
+        if self._limits.raise_errors and refused.failure is not None:
+            raise refused.failure.error
+        return Result(CANCELED, refused)
+
+    def _call_plain(self, plan: Plan) -> Transition | None:
+        """Negotiate, commit and run final handlers. The record, if that was refused or failed; None when all went well."""
+        self._count += 1
+        t: Transition = _new(Transition)
+        t.machine = self._id
+        t.number = self._count
+        t.plan = plan
+        t.before = self._time
+        cause = cause_here()
+        if cause is not None:
+            t.come_from(cause)
+        self._running = t
+        token = enter_cause(t)
+        now, owners = self._now, self._owners
+        refused: Transition | None = None
+        event: Event[None]
+        try:
+            for fn, slot, call, _, _ in plan.negotiation:
+                event = _new(Event)
+                event.machine = self
+                event.transition = t
+                event.call = call
+                event.args = None
+                began = now()
+                try:
+                    answer = fn(owners[slot - 1] if slot else self, event)
+                except Exception as error:
+                    t.committed = False
+                    self._failed(t, call.label, error)
+                    return t
+                finally:
+                    if now() - began > self._budget:
+                        self._overran(t, call.label, now() - began)
+                if answer is False:
+                    t.veto = call
+                    t.vetoes = (call,)
+                    return t
+            self._time += plan.delta
+            self._node = plan.next
+            t.is_final = True
+            for fn, slot, call, _, _ in plan.finals:
+                event = _new(Event)
+                event.machine = self
+                event.transition = t
+                event.call = call
+                event.args = None
+                began = now()
+                try:
+                    fn(owners[slot - 1] if slot else self, event)
+                except Exception as error:
+                    refused = t
+                    if self._fell(t, call, error):
+                        break
+                except BaseException as stop:
+                    self._interrupted(t, stop)
+                    raise
+                finally:
+                    if now() - began > self._budget:
+                        self._overran(t, call.label, now() - began)
+            waits = self._waits
+            if waits is not None and plan.moved & waits.watched:
+                self._settle(waits, t)
+        except BaseException as stop:
+            t.committed = t.is_final
+            t.failure = ErrorInfo(stop, handler=f"machine {self._id}")
+            raise
+        finally:
+            t.running = False
+            leave_cause(token)
+            self._running = None
+        return refused
+
+    def _run_watched(self, plan: Plan) -> Result:
+        """Run a mutation that tracers watch: the short way where they alone will know of it."""
+        waits = self._waits
+        if not plan.silent or plan.autos or (waits is not None and plan.moved & waits.watched):
+            return self._run_now(plan, None)
+        ident = self._ident
+        self._owner = ident()
+        try:
+            self._count += 1
+            t: Transition = _new(Transition)
+            t.machine = self._id
+            t.number = self._count
+            t.plan = plan
+            t.before = self._time
+            t.running = False  # no handler runs below it, so it needs no context
+            cause = cause_here()
+            if cause is not None:
+                t.come_from(cause)
+            hooks = self._hooks
+            if hooks is None or not hooks.stages:
+                if plan.accepted:
+                    self._time += plan.delta
+                    self._node = plan.next
+            else:
+                self._tell_stages(t)
+                hooks = self._hooks  # asked again: a tracer that fails is detached
+            if hooks is not None:
+                ended = hooks.transition_ended
+                ended(self, t)
+            if self._queue or self._inbox:
+                self._drain()
+            elif hooks is not None and hooks.drains and (hooks := self._hooks) is not None:
+                hooks.queue_drained(self)
+        finally:
+            self._owner = 0
+        return EXECUTED if plan.accepted else plan.refusal
+
+    def _tell_stages(self, t: Transition) -> None:
+        """Commit a plan that concerns no handler, and tell tracers of each stage."""
+        plan = t.plan
+        if (hooks := self._hooks) is not None:
+            started = hooks.transition_started
+            started(self, t)
+        if (hooks := self._hooks) is not None:
+            negotiated = hooks.transition_negotiated
+            negotiated(self, t)
+        if plan.accepted:
+            self._time += plan.delta
+            self._node = plan.next
+            if (hooks := self._hooks) is not None:
+                committed = hooks.transition_committed
+                committed(self, t)

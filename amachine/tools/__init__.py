@@ -1,0 +1,1 @@
+"""The `amachine` command, and what it shows."""
