@@ -246,7 +246,7 @@ class Wait(Generic[T_co]):
     __slots__ = ("__weakref__", "entry")
 
     entry: Entry
-    """For the engine, and to tell waits apart: whoever holds this, and not the wait, does not keep it from being forgotten."""
+    """For the engine, and to tell waits apart: who holds this and not the wait lets it be forgotten."""
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry

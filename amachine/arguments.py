@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
 from typing import Any
 
 import attrs
@@ -20,45 +19,47 @@ def from_data(state: str, make: Callable[..., Any] | None, data: Mapping[str, An
     if make is None:
         raise ArgsError(f"{state} takes no arguments, but was given {', '.join(data)}", state=state)
     if make is dict:
-        return dict(data)
-    if hasattr(make, "model_validate"):
+        return {**data}
+    validate: Callable[[Any], Any] | None = getattr(make, "model_validate", None)
+    if validate is not None:
         try:
-            return make.model_validate(dict(data))
+            return validate({**data})
         except ValueError as error:
             raise ArgsError(f"{state}: {error}", state=state) from error
-    if isinstance(make, type) and (attrs.has(make) or is_dataclass(make)):
-        return _convert(state, make, data)
+    if isinstance(make, type):
+        names = _field_names(make)
+        if names:
+            return _convert(state, make, names, data)
     try:
         return make(**data)
     except TypeError as error:
         raise ArgsError(f"{state}: {error}", state=state) from error
 
 
-def _convert(state: str, make: type[Any], data: Mapping[str, Any]) -> Any:
+def _convert(state: str, make: type[Any], names: tuple[str, ...], data: Mapping[str, Any]) -> Any:
     import msgspec
 
-    fields = [field.alias if isinstance(field, attrs.Attribute) else field.name for field in _fields(make)]
     for name in data:
-        if name not in fields:
-            raise ArgsError(f"{state} has no argument {name!r}{nearest(name, fields)}", state=state)
+        if name not in names:
+            raise ArgsError(f"{state} has no argument {name!r}{nearest(name, names)}", state=state)
     # Values that are objects already are let through where their class fits: msgspec would only know data.
     try:
-        return msgspec.convert(dict(data), make, dec_hook=_as_is, strict=True)
+        return msgspec.convert({**data}, make, dec_hook=_as_is, strict=True)
     except (msgspec.ValidationError, TypeError) as error:
         raise ArgsError(f"{state}: {error}", state=state) from error
 
 
-def _fields(make: type[Any]) -> tuple[Any, ...]:
+def _field_names(make: type[Any]) -> tuple[str, ...]:
+    """The names that an attrs class or a dataclass is built with; none for any other class."""
     if attrs.has(make):
-        return attrs.fields(make)
-    from dataclasses import fields
-
-    return fields(make)
+        return tuple(field.alias or field.name for field in attrs.fields(make))
+    fields: dict[str, object] = getattr(make, "__dataclass_fields__", {})
+    return tuple(fields)
 
 
 def _as_is(wanted: type[Any], value: Any) -> Any:
     """For types that msgspec does not know, such as `Path`: an instance stands, a string is given to the class."""
-    if isinstance(wanted, type) and isinstance(value, wanted):
+    if isinstance(value, wanted):
         return value
     if isinstance(value, str):
         return wanted(value)

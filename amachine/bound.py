@@ -1,5 +1,8 @@
 """A state of one machine: what `flow.processing` is. A thin face: every verb is the machine's, for this state."""
 
+# pyright: reportPrivateUsage=false
+# The rooms of a machine share its memory; nobody else does.
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -28,7 +31,7 @@ class BoundState(Generic[P, A]):
         self._machine = machine
         self._index = index
         self._mask = 1 << index
-        self._submit = machine._submit  # pyright: ignore[reportPrivateUsage]
+        self._submit = machine._submit
 
     @property
     def name(self) -> str:
@@ -43,19 +46,19 @@ class BoundState(Generic[P, A]):
     @property
     def active(self) -> bool:
         """Whether it is active now."""
-        return bool(self._machine._node.active & self._mask)  # pyright: ignore[reportPrivateUsage]
+        return bool(self._machine._node.active & self._mask)
 
     @property
     def tick(self) -> int:
         """How often it has changed: odd while active."""
-        return self._machine._tick(self._index)  # pyright: ignore[reportPrivateUsage]
+        return self._machine._tick(self._index)
 
     @property
     def args(self) -> A | None:
         """The arguments that its present activation was entered with; None while inactive."""
         if not self.active:
             return None
-        args: A = self._machine._activation_args(self._index)  # pyright: ignore[reportPrivateUsage]
+        args: A = self._machine._activation_args(self._index)
         return args
 
     def add(self, *args: P.args, **kwargs: P.kwargs) -> Result:
@@ -66,7 +69,7 @@ class BoundState(Generic[P, A]):
 
     def send(self, args: A) -> Result:
         """`add`, with arguments that exist already. Errors: `ArgsError` when they are not of the state's class."""
-        return self._submit(ADD, self._mask, self._machine._fitting(self._index, args))  # pyright: ignore[reportPrivateUsage]
+        return self._submit(ADD, self._mask, self._machine._fitting(self._index, args))
 
     def remove(self) -> Result:
         """Deactivate it."""
@@ -81,15 +84,15 @@ class BoundState(Generic[P, A]):
     def can_add(self, *args: P.args, **kwargs: P.kwargs) -> Check:
         """Whether `add` with these arguments would go through at present. Asks handlers; changes nothing."""
         built = self._build(args, kwargs) if args or kwargs else None
-        return self._machine._check(ADD, self._mask, built)  # pyright: ignore[reportPrivateUsage]
+        return self._machine._check(ADD, self._mask, built)
 
     def can_remove(self) -> Check:
         """Whether `remove` would go through at present. Asks handlers; changes nothing."""
-        return self._machine._check(REMOVE, self._mask)  # pyright: ignore[reportPrivateUsage]
+        return self._machine._check(REMOVE, self._mask)
 
     def when(self, where: Callable[[A], object] | None = None) -> Wait[A]:
         """Wait until it is active, with arguments for which `where` is true: now, or from an activation to come. Yields them."""
-        return self._machine._when_state(self._index, where)  # pyright: ignore[reportPrivateUsage]
+        return self._machine._when_state(self._index, where)
 
     def when_not(self) -> Wait[None]:
         """Wait until it is inactive."""
@@ -112,7 +115,7 @@ class BoundState(Generic[P, A]):
         return self._machine.scope(self.name)
 
     def _build(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self._machine._build_args(self._index, args, kwargs)  # pyright: ignore[reportPrivateUsage]
+        return self._machine._build_args(self._index, args, kwargs)
 
     def __bool__(self) -> bool:
         raise TypeError(f"the state {self.name} is neither true nor false: ask `.active`, or await `.when()`")

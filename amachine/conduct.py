@@ -4,11 +4,14 @@ It holds the memory of a machine, and is below the engine, which decides what ru
 loops: a clock, a sink for errors and a keeper of tasks are handed in from above.
 """
 
+# pyright: reportPrivateUsage=false
+# The rooms of a machine share its memory; nobody else does.
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import attrs
 
@@ -18,11 +21,12 @@ from amachine.declare import Phase
 from amachine.errors import HandlerTimeout
 from amachine.event import Event
 from amachine.mutation import ErrorInfo, Kind, Mutation, Source
-from amachine.queue import Evaluation, Queue
-from amachine.subscriptions import Wait, Waits
 from amachine.transition import HandlerRun, Plan, Program, Situation, Step, Transition
 
 if TYPE_CHECKING:
+    from amachine.handlers import Call
+    from amachine.queue import Evaluation, Queue
+    from amachine.subscriptions import Wait, Waits
     from amachine.tracers.base import Hooks
 
 current: ContextVar[Transition | None] = ContextVar("amachine_transition", default=None)
@@ -30,10 +34,12 @@ current: ContextVar[Transition | None] = ContextVar("amachine_transition", defau
 cause_here, enter_cause, leave_cause = current.get, current.set, current.reset
 
 
+TRAIL = 24
+"""So many mutations before the limit of the cause depth, their names are kept, to show the cycle."""
 _ENTERING = (Phase.ENTER, Phase.TO)
 _STATE = Phase.STATE
 
-_new = object.__new__
+_new: Callable[[type[Any]], Any] = object.__new__
 """Records and events are made without their `__init__`: the call of it costs more than its stores."""
 
 
@@ -116,7 +122,9 @@ class Moment:
     def called_args(self, state: int) -> Any:
         """The arguments of the mutation, as far as the state can read them: a mapping, or those given for it."""
         given = self._given
-        return given if isinstance(given, dict) or (given is not None and self._called >> state & 1) else self.args(state)
+        if given is not None and (self._called >> state & 1 or isinstance(given, dict)):
+            return cast("Any", given)
+        return self.args(state)
 
 
 class Conductor:
@@ -127,6 +135,13 @@ class Conductor:
         "_ident", "_inbox", "_life", "_limits", "_lock", "_node", "_now", "_overflowed", "_owner", "_owners", "_program", "_queue", "_running",
         "_tasks", "_time", "_waits",
     )  # fmt: skip
+
+    _time: int
+    """The ticks of all states, packed."""
+    _count: int
+    """Transitions so far."""
+    _front: int
+    """Those of them that had no queue tick."""
 
     def __init__(
         self,
@@ -150,8 +165,7 @@ class Conductor:
         self._home: int | None = None  # the thread of the event loop that the machine lives in
         self._node: Situation = program.first
         self._time = 0
-        self._count = 0  # transitions so far
-        self._front = 0  # those of them that had no queue tick
+        self._count = self._front = 0
         self._inbox: list[Mutation | Evaluation | Wait[None]] = []
         self._queue: Queue | None = None
         self._running: Transition | None = None
@@ -169,7 +183,7 @@ class Conductor:
 
     def _begin(self, plan: Plan, args: Any) -> Transition:
         self._count += 1
-        t = _new(Transition)
+        t: Transition = _new(Transition)
         t.machine = self._id
         t.number = self._count
         t.plan = plan
@@ -301,6 +315,8 @@ class Conductor:
         if call.phase is not _STATE:
             return False
         self._put_back(t, call.state)
+        if isinstance(t.args, ErrorInfo):
+            self._report(t.args)  # the handlers of Exception are among the skipped: who else would hear of it
         return True
 
     def _lead_on(self, t: Transition) -> None:
@@ -336,15 +352,24 @@ class Conductor:
             self._tasks.ticked(back, back)
 
     def _push_auto(self, t: Transition) -> None:
-        cause = t.source
-        self._prepend(Mutation(t.plan.schema, Kind.ADD, t.plan.autos, auto=True, source=cause, depth=t.depth + 1))
+        auto = Mutation(t.plan.schema, Kind.ADD, t.plan.autos, auto=True, source=t.source, depth=t.depth + 1)
+        self._trace_back(auto, t)
+        if auto.depth > self._limits.depth:  # such as of an auto state whose handler fails, with every Exception anew
+            self._too_deep(auto)
+        else:
+            self._prepend(auto)
+
+    def _trace_back(self, mutation: Mutation, t: Transition) -> None:
+        """Near the limit of the cause depth, keep what led to a mutation, to show the cycle."""
+        if mutation.depth > self._limits.depth - TRAIL:
+            mutation.trail = (*t.mutation.trail, str(mutation))
 
     # -- handlers
 
     def _call(self, t: Transition, step: Step) -> object:
         """Call one handler, with its event, and see how long it takes."""
         fn, slot, call, subject, _ = step
-        event: Event[Any] = _new(Event)
+        event = _new(Event)
         event.machine = self
         event.transition = t
         event.call = call
@@ -417,10 +442,9 @@ class Conductor:
     def _failed(self, t: Transition, where: str, error: Exception) -> None:
         """A handler raised: record it, and add `Exception`, unless this is about `Exception` itself, or only a question."""
         info = ErrorInfo(error, _trace(error), where, t)
-        first = t.failure is None
-        if first:
+        if t.failure is None:
             t.failure = info
-        if t.is_check or not first or t.plan.called & t.plan.schema.exception:
+        if t.is_check or t.reported or t.plan.called & t.plan.schema.exception:
             self._report(info)
         else:
             self._push_error(info, t)
@@ -445,7 +469,10 @@ class Conductor:
             source, depth = cause.source, cause.depth
         self._error = info.error
         self._announce(info)
-        self._prepend(Mutation(schema, Kind.ADD, schema.exception, info, source=source, depth=depth))
+        mutation = Mutation(schema, Kind.ADD, schema.exception, info, source=source, depth=depth)
+        if isinstance(cause, Transition):
+            self._trace_back(mutation, cause)
+        self._prepend(mutation)
 
     def _announce(self, info: ErrorInfo) -> None:
         """Log an error that no handler of `Exception` will hear of."""
@@ -457,6 +484,9 @@ class Conductor:
     # -- what the classes above supply
 
     def _prepend(self, mutation: Mutation) -> None:
+        raise NotImplementedError
+
+    def _too_deep(self, mutation: Mutation) -> None:
         raise NotImplementedError
 
     def _report(self, info: ErrorInfo) -> None:

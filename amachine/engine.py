@@ -4,11 +4,14 @@ It is the memory of `conduct` with its lock. What it needs of the outside is han
 the identity of a thread, a way to wake an event loop. It never waits for anything.
 """
 
+# pyright: reportPrivateUsage=false
+# The rooms of a machine share its memory; nobody else does.
+
 from __future__ import annotations
 
 from typing import Any
 
-from amachine.conduct import Conductor, Life, cause_here, enter_cause, leave_cause
+from amachine.conduct import TRAIL, Conductor, Life, cause_here, enter_cause, leave_cause
 from amachine.errors import CascadeError, QueueFull
 from amachine.mutation import EXECUTED, Check, ErrorInfo, Kind, Mutation, Result, Status
 from amachine.queue import Entry, Evaluation, Queue
@@ -17,8 +20,6 @@ from amachine.transition import Plan, Transition
 
 CANCELED = Status.CANCELED
 ADD, REMOVE, SET, TOGGLE = Kind.ADD, Kind.REMOVE, Kind.SET, Kind.TOGGLE
-TRAIL = 24
-"""So many mutations before the limit of the cause depth, their names are kept, to show the cycle."""
 
 
 class Engine(Conductor):
@@ -128,10 +129,7 @@ class Engine(Conductor):
             mutation.results.append(Result(Status.QUEUED, waiter=self._result_wait))
         result = mutation.results[0]
         if mutation.depth > self._limits.depth:
-            self._refuse(mutation, f"it is {mutation.depth} handlers deep, and the limit is {self._limits.depth}")
-            if not self._cascading:
-                self._cascading = True
-                self._push_error(ErrorInfo(CascadeError(machine=self._id, depth=mutation.depth, trail=mutation.trail)), mutation)
+            self._too_deep(mutation)
         elif queue.is_full(self._limits.queue):
             self._refuse(mutation, "queue full")
             if not self._overflowed:
@@ -151,6 +149,14 @@ class Engine(Conductor):
             result.settle(Status.CANCELED, why)
         if isinstance(mutation.args, ErrorInfo):
             self._report(mutation.args)  # an error must not vanish with the mutation that carried it
+
+    def _too_deep(self, mutation: Mutation) -> None:
+        """Refuse a mutation at the end of a chain that does not end by itself, and report the chain once."""
+        self._refuse(mutation, f"it is {mutation.depth} handlers deep, and the limit is {self._limits.depth}")
+        if not self._cascading:
+            self._cascading = True
+            error = CascadeError(machine=self._id, depth=mutation.depth, trail=mutation.trail)
+            self._push_error(ErrorInfo(error), mutation)
 
     def _the_queue(self) -> Queue:
         if self._queue is None:
@@ -245,10 +251,10 @@ class Engine(Conductor):
             for result in entry.results:
                 result.settle(Status.CANCELED, "interrupted")
             raise
-        error = t.failure.error if t.failure is not None and self._limits.raise_errors else None
+        raised = t.failure.error if t.failure is not None and self._limits.raise_errors else None
         status = t.status
         for result in entry.results:
-            result.settle(status, t, error)
+            result.settle(status, t, raised)
         if status is Status.CANCELED and isinstance(entry.args, ErrorInfo) and not t.was_committed:
             self._report(entry.args)
 

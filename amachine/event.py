@@ -1,5 +1,8 @@
 """What a handler is handed: the arguments of its state, and where it stands. Made only when a handler runs."""
 
+# pyright: reportPrivateUsage=false
+# The rooms of a machine share its memory; nobody else does.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
@@ -68,9 +71,9 @@ class Event(Generic[A_co]):
     def spawn(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Start `fn(*args)` as one more task of the handler's state: cancelled when that activation ends.
 
-        Errors: `MachineClosed` when the machine is not open; `WaitError` where the handler has no state that is active.
+        Errors: `WaitError` when the machine is not open, or the handler has no state that is active; `MachineClosed`.
         """
-        self.machine._spawn(self, fn, args)  # pyright: ignore[reportPrivateUsage]
+        self.machine._spawn(self, fn, args)
 
     def __repr__(self) -> str:
         check = " (check)" if self.is_check else ""

@@ -104,7 +104,6 @@ class Express(Engine):
         token = enter_cause(t)
         now, owners = self._now, self._owners
         refused: Transition | None = None
-        event: Event[None]
         try:
             for fn, slot, call, _, _ in plan.negotiation:
                 event = _new(Event)

@@ -5,6 +5,9 @@ is cancelled as its loop cancels: on trio at every await from then on, but for o
 asyncio at the await where it stands, and again where it goes on regardless. Nothing here knows what a task is for.
 """
 
+# pyright: reportPrivateUsage=false
+# The rooms of a machine share its memory; nobody else does.
+
 from __future__ import annotations
 
 import sys

@@ -15,7 +15,7 @@ from amachine.errors import AmachineError
 if TYPE_CHECKING:
     from amachine.schema import Schema
     from amachine.subscriptions import Wait
-    from amachine.transition import Plan, Transition
+    from amachine.transition import Plan, Transition  # noqa: TC004 - transition imports this file
 
 
 class Kind(enum.Enum):
@@ -218,7 +218,7 @@ class Result:
             return None
         wait = waiter(self)
         self._waits.append(wait)
-        if self.status is not Status.QUEUED:  # settled meanwhile, by the thread that drains
+        if self.done:  # settled meanwhile, by the thread that drains
             self._wake(wait)
         return wait
 

@@ -1,5 +1,8 @@
 """Where tasks and threads wait for a machine. The only room that blocks a thread; event loops are met in `loops`."""
 
+# pyright: reportPrivateUsage=false
+# The rooms of a machine share its memory; nobody else does.
+
 from __future__ import annotations
 
 from collections.abc import Generator
@@ -11,7 +14,7 @@ from weakref import ref
 from amachine.errors import WaitError
 
 if TYPE_CHECKING:
-    from amachine.engine import Engine
+    from amachine.machine import Machine
     from amachine.subscriptions import Wait
 
 
@@ -20,8 +23,8 @@ class MachineParking:
 
     __slots__ = ("_machine",)
 
-    def __init__(self, machine: Engine) -> None:
-        self._machine = ref(machine)
+    def __init__(self, machine: Any) -> None:
+        self._machine: ref[Machine] = ref(machine)
 
     def park(self, wait: Wait[Any], /) -> Generator[Any, Any, object]:
         """Suspend the running task, of whichever event loop, until `wait` is done."""
@@ -35,10 +38,12 @@ class MachineParking:
         if machine is None:
             return
         here = get_ident()
-        if machine._owner == here:  # pyright: ignore[reportPrivateUsage]
-            raise WaitError(f"{wait.label}: a handler cannot block its own machine: use .then()", machine=machine._id)  # pyright: ignore[reportPrivateUsage]
-        if machine._home == here:  # pyright: ignore[reportPrivateUsage]
-            raise WaitError(f"{wait.label}: this would block the event loop: await it", machine=machine._id)  # pyright: ignore[reportPrivateUsage]
+        if machine._owner == here:
+            raise WaitError(
+                f"{wait.label}: a handler cannot block its own machine: use .then()", machine=machine.id
+            )
+        if machine._home == here:
+            raise WaitError(f"{wait.label}: this would block the event loop: await it", machine=machine.id)
 
     def block(self, wait: Wait[Any], timeout: float | None, /) -> None:
         """Block the calling thread until `wait` is done; TimeoutError after `timeout` seconds."""
@@ -54,11 +59,11 @@ class MachineParking:
         """A callback raised: add `Exception` to the machine, at the front."""
         machine = self._machine()
         if machine is not None:
-            machine._callback_failed(wait.label, error)  # pyright: ignore[reportPrivateUsage]
+            machine._callback_failed(wait.label, error)
 
     def met(self, wait: Wait[Any], /) -> None:
         """What was waited for has come true: tell the tracers."""
         machine = self._machine()
-        hooks = None if machine is None else machine._hooks  # pyright: ignore[reportPrivateUsage]
+        hooks = None if machine is None else machine._hooks
         if hooks is not None:
             hooks.wait_met(machine, wait)

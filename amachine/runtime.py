@@ -1,7 +1,7 @@
 """Background work: tasks and scopes bound to states, and the life of a machine in an event loop. SEMANTICS section 7.
 
-Imported when first needed. While the machine is open, everything here but `wake` runs in the thread of its loop; before,
-whoever drains the machine puts tasks down, and opening starts them.
+Imported when first needed. While the machine is open, everything here but `wake` runs in the thread of its loop;
+before, whoever drains the machine puts tasks down, and opening starts them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import partial
 from threading import get_ident
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import anyio
 
@@ -21,10 +20,12 @@ from amachine._bits import bits
 from amachine.conduct import Life, current
 from amachine.declare import Phase
 from amachine.errors import MachineClosed, TaskTimeout, WaitError
-from amachine.loops import Loop, Starter, here
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from amachine.event import Event
+    from amachine.loops import Loop, Starter
     from amachine.machine import Machine
     from amachine.transition import Step, Transition
 
@@ -82,7 +83,7 @@ class Task:
                     await self._told()
         except GeneratorExit:  # the loop died with this task in it: nobody is left to tell
             raise
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: BLE001  # `failed` knows where each belongs
             error = raised
         error = error or self._cancelled
         self._cancelled = None
@@ -130,7 +131,7 @@ class Scope:
         self._state = state
         self._cancel: anyio.CancelScope | None = None
 
-    async def __aenter__(self) -> Scope:
+    async def __aenter__(self) -> Self:
         if self._cancel is not None:
             raise WaitError("a scope is entered once: make another")
         self._runtime.enter(self, self._state)
@@ -142,8 +143,7 @@ class Scope:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         self._runtime.leave(self, self._state)
-        assert self._cancel is not None
-        return self._cancel.__exit__(kind, error, trace)
+        return None if self._cancel is None else self._cancel.__exit__(kind, error, trace)
 
     @property
     def over(self) -> bool:
@@ -193,10 +193,9 @@ class Runtime:
         """From now on the machine is to be found in this event loop. Tasks wait until `open`."""
         self._loop = loop
 
-    async def open(self, *, native: bool) -> None:
+    async def open(self, loop: Loop, *, native: bool) -> None:
         """Begin to run tasks, with those of the states that were entered before. Never suspends."""
-        assert self._loop is not None
-        starter = self._loop.starter(native=native)
+        starter = loop.starter(native=native)
         await starter.__aenter__()
         self._body = anyio.CancelScope()
         self._body.__enter__()
@@ -288,7 +287,7 @@ class Runtime:
         self._called = False
         try:
             self.machine._drain_inbox()
-        except BaseException as error:  # KeyboardInterrupt and the like: a loop has no caller to raise it to
+        except BaseException as error:  # noqa: BLE001  # a loop has no caller to raise it to
             self.stop(error)
 
     # -- tasks
@@ -306,16 +305,21 @@ class Runtime:
         work = partial(fn, self.machine._owner_of(slot), event)
         self._take(Task(self, OWN, call.label, work, event.transition, call.timeout))
 
-    def spawn(self, event: Event[Any], fn: Callable[..., Coroutine[Any, Any, object]], args: tuple[Any, ...]) -> None:
+    def spawn(
+        self, event: Event[Any], fn: Callable[..., Coroutine[Any, Any, object]], args: tuple[Any, ...]
+    ) -> None:
         """Start one more task of the state of a handler."""
         machine = self.machine
         name = getattr(fn, "__qualname__", repr(fn))
         self._must_be_open(f"{name} cannot be spawned")
         state = event.call.subject
         if event.call.phase not in (Phase.STATE, Phase.TASK) or state < 0:
-            raise WaitError(f"{name}: spawn belongs to state and task handlers, not to {event.name}", machine=machine.id)
+            wrong = f"{name}: spawn belongs to state and task handlers, not to {event.name}"
+            raise WaitError(wrong, machine=machine.id)
         if not self._is_present(event.transition, state):
-            raise WaitError(f"{name}: the activation that {event.name} belongs to is over", machine=machine.id)
+            raise WaitError(
+                f"{name}: the activation that {event.name} belongs to is over", machine=machine.id
+            )
         self._take(Task(self, state, name, partial(fn, *args), event.transition))
 
     def _is_present(self, t: Transition, state: int) -> bool:
@@ -360,7 +364,7 @@ class Runtime:
         cancelled = anyio.get_cancelled_exc_class()
         left: BaseException | None = error
         if isinstance(error, BaseExceptionGroup):
-            left = error.split(cancelled)[1]
+            left = cast("BaseExceptionGroup[BaseException]", error).split(cancelled)[1]
         elif isinstance(error, cancelled):
             left = None
         if left is None:
@@ -372,7 +376,7 @@ class Runtime:
             self._error = left
         try:
             self.machine._task_failed(task.name, left)
-        except BaseException as stop:  # of a handler of `Exception`
+        except BaseException as stop:  # noqa: BLE001  # of a handler of `Exception`
             self.stop(stop)
 
     def ended(self, task: Task) -> None:
@@ -429,13 +433,16 @@ class Runtime:
             bound.scopes.pop(scope, None)
 
     def _must_be_open(self, what: str) -> None:
-        machine = self.machine
+        machine, name = self.machine, self.machine.id
         if machine.is_closing:
-            raise MachineClosed(f"{what}: machine {machine.id} is clos{'ed' if machine.is_closed else 'ing'}", machine=machine.id)
+            age = "closed" if machine.is_closed else "closing"
+            raise MachineClosed(f"{what}: machine {name} is {age}", machine=name)
         if not machine.is_open:
-            raise WaitError(f"{what}: machine {machine.id} is not open: do it inside `async with`", machine=machine.id)
+            raise WaitError(f"{what}: machine {name} is not open: do it inside `async with`", machine=name)
         if machine._home != get_ident():
-            raise WaitError(f"{what} from another thread than that of machine {machine.id}'s event loop", machine=machine.id)
+            raise WaitError(
+                f"{what} from another thread than that of machine {name}'s event loop", machine=name
+            )
 
     def _bind(self, state: int) -> None:
         if not self.bound >> state & 1:

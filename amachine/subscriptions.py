@@ -301,6 +301,7 @@ class _AnyOf(Entry):
     def heard(self, part: Wait[Any], later: Later) -> None:
         """One part has ended."""
         self.finish(End(part), later)
+
     def leave(self) -> None:
         parts, self.parts = self.parts, ()
         for part in parts:

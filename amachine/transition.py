@@ -192,13 +192,17 @@ class Program:
                 plan.autos = relations.autos(schema, found.target)
         plan.next = self.situation(found.target) if found.accepted else at
         plan.wanting = called & schema.needs_args if kind is not Kind.REMOVE else 0
-        plan.asks = found.accepted and bool(plan.negotiation or plan.wanting)
+        self._sum_up(plan)
+        plan.refusal = Result(Status.CANCELED, plan)
+        return plan
+
+    def _sum_up(self, plan: Plan) -> None:
+        """Say what kind of plan it is, for those who look for the short way."""
+        plan.asks = plan.accepted and bool(plan.negotiation or plan.wanting)
         plan.leads = bool(plan.ends or plan.tasks or plan.autos)
         unseen = all(step[3] < 0 for step in (*plan.negotiation, *plan.finals))
         plan.plain = plan.accepted and unseen and not (plan.auto or plan.wanting or plan.leads)
         plan.silent = not (plan.asks or plan.finals or plan.ends or plan.tasks)
-        plan.refusal = Result(Status.CANCELED, plan)
-        return plan
 
     def _order(self, plan: Plan) -> None:
         """Put the handler calls in the order of SEMANTICS section 4."""
@@ -432,7 +436,9 @@ def program_of(schema: Schema, suites: tuple[Suite, ...]) -> Program:
     """The program of a schema and its handlers. Shared, and kept as long as the schema, if the handlers are of classes."""
     if any(not suite.owner for suite in suites):  # a mapping of functions: made for one machine, and gone with it
         return Program(schema, suites)
-    program = schema.memo.get(suites)
-    if program is None:
-        program = schema.memo.setdefault(suites, Program(schema, suites))
-    return program
+    program: Program | None = schema.memo.get(suites)
+    if program is not None:
+        return program
+    made = Program(schema, suites)
+    kept: Program = schema.memo.setdefault(suites, made)  # another thread's, if that was first
+    return kept

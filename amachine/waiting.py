@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
 from amachine import subscriptions
-from amachine.clock import Clock
-from amachine.declare import State
 from amachine.conduct import Life, Moment
+from amachine.declare import State
 from amachine.express import Express
-from amachine.mutation import Result
 from amachine.parking import MachineParking
 from amachine.subscriptions import Wait, Waits
+
+if TYPE_CHECKING:
+    from amachine.clock import Clock
+    from amachine.mutation import Result
 
 A = TypeVar("A")
 AnyState: TypeAlias = State[..., Any] | str
@@ -103,10 +105,10 @@ class Waiting(Express):
         """Wait until `Exception` is active. Yields the error."""
         exception = self._program.schema.exception
 
-        def test(now: Moment) -> subscriptions.End | None:
+        def test(now: Any) -> subscriptions.End | None:
             return subscriptions.End(now.error) if now.active & exception else None
 
-        return self._wait(subscriptions.condition(exception, test, "when_error"), now=True)  # type: ignore[arg-type]
+        return self._wait(subscriptions.condition(exception, test, "when_error"), now=True)
 
     def when_closed(self) -> Wait[None]:
         """Wait until the machine has closed."""
@@ -167,13 +169,14 @@ class Waiting(Express):
 
 def _filter(where: Callable[[Any], object] | Mapping[str, Any] | None) -> Callable[[Any], object] | None:
     """A condition on arguments as a function."""
-    if not isinstance(where, Mapping):
+    if where is None or not isinstance(where, Mapping):
         return where
-    wanted = dict(where)
+    wanted: dict[str, Any] = {**where}
 
     def fits(args: Any) -> bool:
         if isinstance(args, Mapping):
-            return all(name in args and args[name] == value for name, value in wanted.items())
+            given = cast("Mapping[str, Any]", args)
+            return all(name in given and given[name] == value for name, value in wanted.items())
         return all(getattr(args, name, _NOTHING) == value for name, value in wanted.items())
 
     return fits

@@ -231,6 +231,7 @@ class Beside(RuleBasedStateMachine):
         self.real = Side()
         self.naive = Side()
         self.names: list[str] = []
+        self.traced = False
         self.last: tuple[int, ...] = ()
         self.log = Log()
         logger = logging.getLogger("amachine")
@@ -247,8 +248,11 @@ class Beside(RuleBasedStateMachine):
         schema=schemas(),
         queue_limit=st.sampled_from((1000, 1000, 2, 4)),
         depth_limit=st.sampled_from((1000, 1000, 2, 4)),
+        traced=st.booleans(),
     )
-    def make(self, data: st.DataObject, schema: dict[str, Any], queue_limit: int, depth_limit: int) -> None:
+    def make(
+        self, data: st.DataObject, schema: dict[str, Any], queue_limit: int, depth_limit: int, traced: bool
+    ) -> None:
         model = NaiveSchema(schema)
         self.names = model.names
         scripts = data.draw(handlers_of(self.names), "handlers")
@@ -262,12 +266,13 @@ class Beside(RuleBasedStateMachine):
             Schema.parse(schema),
             "m",
             handlers=[self.real.handlers(each, place) for place, each in enumerate(scripts)],
-            tracers=[Recorder(self.real)],
+            tracers=[Recorder(self.real)] if traced else [],  # unwatched, it may go other, shorter ways
             queue_limit=queue_limit,
             depth_limit=depth_limit,
             handler_timeout=None,
         )
         self.last = tuple(self.real.machine.time)
+        self.traced = traced
 
     # Steps.
 
@@ -352,7 +357,8 @@ class Beside(RuleBasedStateMachine):
         machine: Machine = self.real.machine
         model: NaiveMachine = self.naive.machine
         assert_alike(self.real.seen, self.naive.seen)
-        assert_alike(self.real.transitions, model.records)
+        if self.traced:
+            assert_alike(self.real.transitions, model.records)
         assert list(machine.active) == model.schema.declared(model.active)
         assert dict(machine.clock) == model.ticks
         assert machine.queue_tick == model.queue_tick
@@ -379,7 +385,8 @@ class Beside(RuleBasedStateMachine):
 
     def was_put_back(self) -> bool:
         """What is put back takes nothing with it that was there before: a requirement may be missing from then on."""
-        return any(not each["accepted"] for each in self.real.transitions)
+        model: NaiveMachine = self.naive.machine
+        return any(not each["accepted"] for each in model.records)
 
     @precondition(lambda self: self.real.machine is not None)
     @invariant()
@@ -401,7 +408,7 @@ class Beside(RuleBasedStateMachine):
 
 def test_the_machine_does_what_the_naive_one_does() -> None:
     run_state_machine_as_test(
-        Beside, settings=settings(max_examples=250, stateful_step_count=12, deadline=None)
+        Beside, settings=settings(max_examples=150, stateful_step_count=12, deadline=None)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -12,7 +13,7 @@ import pytest
 import trio
 from anyio.lowlevel import checkpoint
 
-from amachine import Event, Machine, MachineClosed, State, WaitError, all_of, any_of
+from amachine import Event, Machine, MachineClosed, Result, State, WaitError, all_of, any_of
 from amachine.errors import WaitCancelled
 from tests.lives import Errand, anyio_backend, at_last, raises, rest
 
@@ -26,7 +27,7 @@ class Flow(Machine):
 
 
 @pytest.fixture
-def hasty():
+def hasty() -> Iterator[None]:
     """Threads that take turns as often as they can."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -81,7 +82,7 @@ async def test_no_mutation_of_many_threads_is_lost(hasty: None) -> None:
 async def test_threads_and_the_loop_mutate_together(hasty: None) -> None:
     async with Flow(queue_limit=None) as m:
         errands = [Errand(lambda: [m.many.add() for _ in range(200)]) for _ in range(4)]
-        own = []
+        own: list[Result] = []
         while not all(errand.is_over() for errand in errands):
             own.append(m.many.add())
             await checkpoint()
@@ -304,7 +305,7 @@ async def test_what_came_true_before_it_is_awaited_is_not_lost() -> None:
     wait = m.when(Flow.a)
     m.a.add()
     m.a.remove()
-    assert await wait is None
+    await wait
 
 
 async def test_a_waiting_task_resumes_later_and_the_machine_may_have_moved_on() -> None:
@@ -327,8 +328,8 @@ async def test_combined_waits_are_awaited_like_others() -> None:
     m, n = Flow(), Flow()
     both = all_of(m.when(Flow.a), n.when(Flow.b))
     first = any_of(m.when(Flow.b), n.when(Flow.b))
+    got: list[Any] = []
     async with anyio.create_task_group() as group:
-        got: list[Any] = []
 
         async def work() -> None:
             got.append(await both)
@@ -393,8 +394,9 @@ def test_a_wait_of_a_loop_that_died_is_no_trouble() -> None:
     m.a.add()
     assert wait.done
     assert m.error is None
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    task.get_coro().close()  # type: ignore[union-attr]
+    unfinished: Any = task
+    unfinished._log_destroy_pending = False
+    unfinished.get_coro().close()
 
 
 def test_waits_need_no_loop_to_be_made_and_machines_none_to_run() -> None:

@@ -318,7 +318,7 @@ def test_whatever_instruction_another_thread_comes_in_at_its_mutation_is_not_los
             thread.start()
             thread.join()
 
-        stepper = Stepper(post, at, "engine.py")  # where threads meet: entry, queue, drain
+        stepper = Stepper(post, at, "engine.py", "express.py")  # where threads meet: entry, queue, drain
         try:
             stepper.run(partial(act, machine))
         except (RuntimeError, KeyboardInterrupt):
@@ -353,7 +353,7 @@ def test_whatever_instruction_a_reader_comes_in_at_it_sees_values_of_before_or_a
         assert {"A", "Z"} & ticking or work == "failure"
         last[0] = time
 
-    stepper = Stepper(read, None, "engine.py", "conduct.py")
+    stepper = Stepper(read, None, "engine.py", "express.py", "conduct.py")
     stepper.run(lambda: act(machine))
     assert stepper.steps > 50
 

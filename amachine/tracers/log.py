@@ -89,6 +89,15 @@ class LogLevel(IntEnum):
 _loggers = {level: logging.getLogger(f"amachine.{level.name.lower()}") for level in LogLevel if level}
 
 
+def _severity(level: LogLevel) -> int:
+    return logging.INFO if level <= LogLevel.CHANGES else logging.DEBUG
+
+
+def _heard(level: LogLevel) -> bool:
+    """Whether anybody hears it: asked before a line is made, where that is often."""
+    return _loggers[level].isEnabledFor(_severity(level))
+
+
 class LogTracer(Tracer):
     """Logs what machines do, as far as `level`: by default what `AMACHINE_LOG` says, or else changes.
 
@@ -122,13 +131,7 @@ class LogTracer(Tracer):
         self, level: LogLevel, tag: str, machine: Machine, text: str, t: Transition | None = None
     ) -> None:
         logger = _loggers[level]
-        severity = (
-            logging.WARNING
-            if tag == "error"
-            else logging.INFO
-            if level <= LogLevel.CHANGES
-            else logging.DEBUG
-        )
+        severity = logging.WARNING if tag == "error" else _severity(level)
         if logger.isEnabledFor(severity):
             line = " ".join(part for part in (f"[{tag}]", machine.id if self._ids else "", text) if part)
             extra = {"machine": machine.id, "transition": "" if t is None else t.id, "tag": tag}
@@ -165,12 +168,11 @@ class _Changes(_External):
         """Tell what has changed, or why it did not."""
         t = transition
         super().transition_ended(machine, t)
-        changes = changes_of(t)
-        if changes:
-            self._line(LogLevel.CHANGES, "state", machine, changes, t)
+        if t.plan.moved and t.was_committed and _heard(LogLevel.CHANGES):
+            self._line(LogLevel.CHANGES, "state", machine, changes_of(t), t)
         if not t.accepted:
             level = LogLevel.DECISIONS if t.auto else LogLevel.CHANGES
-            if level <= self.level:
+            if level <= self.level and _heard(level):
                 self._line(
                     level, "cancel", machine, f"{transition_text(t, self._args)}: {cut(t.why, 300)}", t
                 )
@@ -191,6 +193,8 @@ class _Operations(_Changes):
     def transition_started(self, machine: Machine, transition: Transition) -> None:
         """Tell what is asked, and by whom."""
         t = transition
+        if not _heard(LogLevel.OPERATIONS):
+            return
         states = ", ".join(t.called) or "(no states)"
         args = call_text(self._args(t.args)) if self._args is not None and t.args is not None else ""
         cause = f" by {t.cause.transition}" if t.cause is not None else ""
@@ -215,6 +219,8 @@ class _Decisions(_Operations):
     def transition_negotiated(self, machine: Machine, transition: Transition) -> None:
         """Tell which states stay out, and who said so."""
         t = transition
+        if not _heard(LogLevel.DECISIONS):
+            return
         for call in t.vetoes:
             self._line(LogLevel.DECISIONS, "veto", machine, call.label, t)
         for state, why in t.left_out.items():
@@ -310,7 +316,7 @@ def log_all() -> LogTracer | None:
     Where no handler would see the lines, one that writes to stderr is added to the logger `amachine`.
     Errors: ValueError for a level that does not exist.
     """
-    from amachine.machine import everywhere
+    from amachine.binding import everywhere
 
     level = LogLevel.from_environment()
     if not level:

@@ -258,11 +258,13 @@ class Recorder(Tracer):
         committed = accepted or t.was_committed
         self._ring.append((
             next(self._numbers), self._now(), t.machine, t.number, plan.schema, plan.kind, plan.auto,
-            accepted, committed, failure is not None, "" if accepted else t.why, "" if failure is None else failure.traceback,
+            accepted, committed, failure is not None, "" if accepted else t.why,
+            "" if failure is None else failure.traceback,
             _NONE if args is None or self._args is None else self._args(args),
             "" if cause is None else cause.transition, "" if cause is None else cause.mutation, t.depth, t.queue_tick,
             tuple(runs) if runs else (), plan.called | plan.banned, plan.target, t.before,
-            plan.enters if committed else 0, plan.exits if committed else 0, plan.reentries if committed else 0, t.put_back,
+            plan.enters if committed else 0, plan.exits if committed else 0, plan.reentries if committed else 0,
+            t.put_back,
         ))  # fmt: skip
 
     # -- what there is
@@ -270,9 +272,8 @@ class Recorder(Tracer):
     @property
     def records(self) -> tuple[Record, ...]:
         """All that is kept, in the order in which the transitions ended."""
-        return tuple(
-            Record(*each) for each in sorted(self._ring.copy(), key=_sequence)
-        )  # threads mix the order up
+        in_order = sorted(self._ring.copy(), key=_sequence)  # threads may have mixed it up
+        return tuple(Record(*each) for each in in_order)
 
     @property
     def total(self) -> int:

@@ -1,0 +1,160 @@
+"""Who is bound to a machine: handlers of other objects, and tracers. They come and go between two mutations."""
+
+# pyright: reportPrivateUsage=false
+# The rooms of a machine share its memory; nobody else does.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import get_ident
+from typing import Any, TypeVar, cast
+
+from amachine.asking import Asking
+from amachine.conduct import Life
+from amachine.errors import MachineClosed
+from amachine.handlers import suite_of, suite_of_mapping
+from amachine.mutation import ErrorInfo
+from amachine.queue import Evaluation
+from amachine.subscriptions import Wait
+from amachine.tracers.base import Hooks, Tracer
+from amachine.transition import Program, program_of
+
+T = TypeVar("T")
+
+everywhere: list[Tracer] = []
+"""Tracers that every machine gets that is made from now on: for debuggers, and for logs that a program does not know of."""
+
+
+class Binding(Asking):
+    """A machine to which handlers and tracers are bound."""
+
+    __slots__ = ("_bindings", "_tracers")
+
+    _bindings: tuple[object, ...]
+    _tracers: tuple[Tracer, ...]
+
+    def eval(self, fn: Callable[[], T]) -> Wait[T]:
+        """Run `fn` between two mutations, so that it may touch what handlers touch. Yields what it returns, or its error."""
+        wait: Wait[T] = self._wait(Wait.make(f"eval of {self._id}"), now=False)
+        if self._life == Life.CLOSED:
+            wait.fail(MachineClosed(machine=self._id))
+        elif self._owner == get_ident():
+            self._the_queue().append(Evaluation(fn, wait))
+        else:
+            self._inbox.append(Evaluation(fn, wait))
+            self._knock()
+        return wait
+
+    @property
+    def handlers(self) -> tuple[object, ...]:
+        """The handler objects that are bound, in order; the class's own come before them."""
+        return self._bindings
+
+    def bind(self, owner: Any, *, prefix: str = "", strict: bool = True) -> None:
+        """Bind the handlers of an object, or of a mapping of names to functions, after those that are bound.
+
+        With `prefix` its names are read as if each state began so. Takes effect before the next mutation.
+        Errors: `BindingError`, and nothing is bound.
+        """
+        schema = self._program.schema
+        bound: Any = owner
+        if isinstance(owner, Mapping):
+            suite = suite_of_mapping(cast("Mapping[str, Callable[..., Any]]", owner), schema, prefix)
+        else:
+            suite = suite_of(cast("type[Any]", type(owner)), schema, prefix=prefix, strict=strict, own=False)
+
+        def add() -> None:
+            self._bindings = (*self._bindings, bound)
+            self._run_program(program_of(schema, (*self._program.suites, suite)), (*self._owners, bound))
+
+        self.eval(add)
+
+    def unbind(self, owner: object) -> None:
+        """Take the handlers of a bound object away, before the next mutation. Errors: ValueError where it is not bound."""
+        if not any(each is owner for each in self._bindings):
+            raise ValueError(f"{owner!r} is not bound to {self._id}")
+
+        def take() -> None:
+            at = next(i for i, each in enumerate(self._owners) if each is owner)
+            self._bindings = (*self._bindings[:at], *self._bindings[at + 1 :])
+            suites = self._program.suites
+            program = program_of(self._program.schema, (*suites[: at + 1], *suites[at + 2 :]))
+            self._run_program(program, (*self._owners[:at], *self._owners[at + 1 :]))
+
+        self.eval(take)
+
+    def _run_program(self, program: Program, owners: tuple[object, ...]) -> None:
+        self._owners = owners
+        self._program = program
+        self._node = program.situation(self._node.active)
+
+    def _owner_of(self, slot: int) -> object:
+        return self._owners[slot - 1] if slot else self
+
+    @property
+    def tracers(self) -> tuple[Tracer, ...]:
+        """The tracers that are attached, in order."""
+        return self._tracers
+
+    def attach(self, tracer: Tracer) -> None:
+        """Let a tracer watch: from now on, or, while another thread runs the machine, before its next mutation.
+
+        Twice the same: once.
+        """
+
+        def add() -> None:
+            if not any(each is tracer for each in self._tracers):
+                self._watch((*self._tracers, tracer))
+                self._tell(tracer, "machine_opened")
+
+        self._between(add)
+
+    def detach(self, tracer: Tracer) -> None:
+        """Let a tracer watch no longer, as soon as `attach` would begin. One that is not attached: nothing."""
+
+        def take() -> None:
+            if any(each is tracer for each in self._tracers):
+                self._watch(tuple(each for each in self._tracers if each is not tracer))
+                self._tell(tracer, "machine_closed")
+
+        self._between(take)
+
+    def _between(self, change: Callable[[], None]) -> None:
+        """Run it where nothing else changes this machine: at once if this thread drains, or nobody does."""
+        if self._owner == get_ident():
+            change()
+        elif not self._is_elsewhere() and self._lock.acquire(False):
+            try:
+                change()
+            finally:
+                self._lock.release()
+            if self._inbox:
+                self._drain_inbox()
+        else:
+            self._inbox.append(Evaluation(change, Wait.make(f"tracers of {self._id}")))
+            self._knock()
+
+    def _tell(self, tracer: Tracer, hook: str) -> None:
+        try:
+            getattr(tracer, hook)(self)
+        except Exception as error:
+            self._tracer_failed(tracer, hook, error)
+
+    def _watch(self, tracers: tuple[Tracer, ...]) -> None:
+        self._tracers = tracers
+        hooks = Hooks(tracers, self._tracer_failed)
+        self._hooks = hooks if hooks.used else None
+        self._attend()
+
+    def _tracer_failed(self, tracer: Tracer, hook: str, error: Exception) -> None:
+        self._between(lambda: self._watch(tuple(each for each in self._tracers if each is not tracer)))
+        self._log("tracer %s detached from %s: its %s raised", type(tracer).__name__, self._id, hook, error=error)
+
+    def _report(self, info: ErrorInfo) -> None:
+        where = f" in {info.handler}" if info.handler else ""
+        self._log("machine %s: error%s: %r", self._id, where, info.error, error=info.error)
+
+    def _log(self, text: str, *args: object, error: BaseException | None = None) -> None:
+        import logging
+
+        logging.getLogger("amachine").error(text, *args, exc_info=error)
