@@ -1,7 +1,14 @@
-"""Declare states and how they relate; the engine turns every request into a consensus. Names are re-exported here, no more."""
+"""Declare states and how they relate; the engine turns every request into a consensus. Names are re-exported here.
 
+Tracers that need more than the standard library are loaded when they are first named. `AMACHINE_LOG` turns logging on.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from amachine.bound import BoundState
 from amachine.clock import Clock, Time
-from amachine.declare import Group, State, States, any_enter, any_state, exclusive, group, relate
+from amachine.declare import Group, Phase, State, States, any_enter, any_state, exclusive, group, relate
 from amachine.errors import (
     AmachineError,
     ArgsError,
@@ -16,38 +23,74 @@ from amachine.errors import (
     SchemaError,
     TaskTimeout,
     UnknownState,
+    WaitCancelled,
     WaitError,
 )
 from amachine.event import Event
-from amachine.machine import Machine
+from amachine.handlers import Call
+from amachine.inspection import Explanation
+from amachine.machine import Machine, Options
 from amachine.mutation import Check, ErrorInfo, Kind, Mutation, Result, Source, Status
-from amachine.schema import Schema, StateDef
+from amachine.schema import GroupDef, Schema, StateDef
 from amachine.subscriptions import Wait, all_of, any_of
 from amachine.tracers.base import Tracer
 from amachine.transition import Transition
 
+if TYPE_CHECKING:
+    from amachine.runtime import Scope
+    from amachine.tracers.breakpoints import Breakpoint, log_stack
+    from amachine.tracers.console import ConsoleTracer
+    from amachine.tracers.log import LogLevel, LogTracer, machine_log
+    from amachine.tracers.recorder import Recorder
+    from amachine.tracers.shown import ArgsMapper
+
+_LATER = {
+    "ArgsMapper": "amachine.tracers.shown",
+    "Breakpoint": "amachine.tracers.breakpoints",
+    "ConsoleTracer": "amachine.tracers.console",
+    "LogLevel": "amachine.tracers.log",
+    "LogTracer": "amachine.tracers.log",
+    "Recorder": "amachine.tracers.recorder",
+    "Scope": "amachine.runtime",
+    "log_stack": "amachine.tracers.breakpoints",
+    "machine_log": "amachine.tracers.log",
+}
+
 __all__ = [
     "AmachineError",
     "ArgsError",
+    "ArgsMapper",
     "BindingError",
+    "BoundState",
+    "Breakpoint",
+    "Call",
     "CascadeError",
     "Check",
     "Clock",
+    "ConsoleTracer",
     "ErrorInfo",
     "Event",
+    "Explanation",
     "Group",
+    "GroupDef",
     "HandlerError",
     "HandlerTimeout",
     "Kind",
+    "LogLevel",
+    "LogTracer",
     "Machine",
     "MachineClosed",
     "Mutation",
+    "Options",
+    "Phase",
     "ProtocolError",
     "QueueFull",
+    "Recorder",
     "Refused",
     "Result",
     "Schema",
     "SchemaError",
+    "Scope",
     "Source",
     "State",
     "StateDef",
@@ -59,6 +102,7 @@ __all__ = [
     "Transition",
     "UnknownState",
     "Wait",
+    "WaitCancelled",
     "WaitError",
     "all_of",
     "any_enter",
@@ -66,5 +110,21 @@ __all__ = [
     "any_state",
     "exclusive",
     "group",
+    "log_stack",
+    "machine_log",
     "relate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name]), name)
+
+
+if os.environ.get("AMACHINE_LOG"):
+    from amachine.tracers.log import log_all
+
+    log_all()

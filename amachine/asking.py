@@ -57,47 +57,51 @@ class Asking(Waiting):
             kind, called, auto = mutation.kind, mutation.called, mutation.auto
         else:
             kind, called, auto = Kind(mutation), self._mask(states), False
-        active = self._node.active
+        active = self._node_.active
         if kind is Kind.TOGGLE:
             kind = Kind.REMOVE if active & called == called else Kind.ADD
-        at = self._program.situation(active)
-        return inspection.Explanation(self._program.auto_plan(at, called) if auto else self._program.plan(at, kind, called))
+        at = self._program_.situation(active)
+        return inspection.Explanation(
+            self._program_.auto_plan(at, called) if auto else self._program_.plan(at, kind, called)
+        )
 
     def what_can_i_add(self) -> tuple[str, ...]:
         """The states that relations would let in at present: inactive ones, and multi ones, each alone."""
-        schema, active = self._program.schema, self._node.active
+        schema, active = self._program_.schema, self._node_.active
         asked = (i for i in range(schema.n) if not active >> i & 1 or schema.multi >> i & 1)
-        return tuple(schema.names[i] for i in asked if relations.resolve(schema, active, Kind.ADD, 1 << i).accepted)
+        return tuple(
+            schema.names[i] for i in asked if relations.resolve(schema, active, Kind.ADD, 1 << i).accepted
+        )
 
     def is_active(self, *states: AnyState) -> bool:
         """Whether all of these are active."""
         mask = self._mask(states)
-        return self._node.active & mask == mask
+        return self._node_.active & mask == mask
 
     def any_active(self, *states: AnyState) -> bool:
         """Whether at least one of these is active."""
-        return bool(self._node.active & self._mask(states))
+        return bool(self._node_.active & self._mask(states))
 
     def active_in(self, group: Group | str | Iterable[AnyState]) -> str | None:
         """Name of the first active state of a group, or of several states: made for `match`. None where none is active."""
-        for index in bits(self._node.active & self._group(group)):
-            return self._program.schema.names[index]
+        for index in bits(self._node_.active & self._group(group)):
+            return self._program_.schema.names[index]
         return None
 
     @property
     def active(self) -> tuple[str, ...]:
         """Names of the active states, in order of declaration."""
-        return self._program.schema.names_of(self._node.active)
+        return self._program_.schema.names_of(self._node_.active)
 
     @property
     def time(self) -> Time:
         """The ticks of all states, in order of declaration."""
-        return Time.unpacked(self._time, self._program.schema.n)
+        return Time.unpacked(self._time_, self._program_.schema.n)
 
     @property
     def clock(self) -> Clock:
         """The ticks of all states, by name."""
-        return Clock(self._program.schema.names, self.time)
+        return Clock(self._program_.schema.names, self.time)
 
     @property
     def queue_tick(self) -> int:
@@ -112,17 +116,17 @@ class Asking(Waiting):
     @property
     def error(self) -> BaseException | None:
         """The error that was reported last; None once `Exception` has been deactivated."""
-        return self._error
+        return self._error_
 
     @property
     def transition(self) -> Transition | None:
         """The transition that is running, if one is."""
-        return self._running
+        return self._running_
 
     @property
     def queue(self) -> tuple[Mutation, ...]:
         """The mutations that wait for their turn, in order."""
-        return self._queue.mutations() if self._queue else ()
+        return self._queue_.mutations() if self._queue_ else ()
 
     def is_queued(self, kind: Kind | str, *states: AnyState, exact: bool = False, after: int = 0) -> bool:
         """Whether a mutation of this kind that calls all of these states waits for its turn.
@@ -131,7 +135,9 @@ class Asking(Waiting):
         """
         wanted, mask = Kind(kind), self._mask(states)
         return any(
-            m.kind is wanted and (m.called == mask if exact else m.called & mask == mask) and (m.queue_tick or after + 1) > after
+            m.kind is wanted
+            and (m.called == mask if exact else m.called & mask == mask)
+            and (m.queue_tick or after + 1) > after
             for m in self.queue
         )
 
@@ -145,7 +151,7 @@ class Asking(Waiting):
         return not self._foreseen() & self._mask(states)
 
     def _foreseen(self) -> int:
-        active = self._node.active
+        active = self._node_.active
         for mutation in self.queue:
             called = mutation.called
             match mutation.kind:
@@ -162,11 +168,11 @@ class Asking(Waiting):
     # -- states and arguments, as they are named
 
     def _tick(self, index: int) -> int:
-        return tick_at(self._time, index)
+        return tick_at(self._time_, index)
 
     def _index(self, state: AnyState) -> int:
         name = state if isinstance(state, str) else state.name
-        schema = self._program.schema
+        schema = self._program_.schema
         try:
             return schema.index[name]
         except KeyError:
@@ -180,9 +186,9 @@ class Asking(Waiting):
 
     def _group(self, group: Group | str | Iterable[AnyState]) -> int:
         if isinstance(group, str):
-            groups = self._program.schema.groups
+            groups = self._program_.schema.groups
             if group not in groups:
-                raise UnknownState(group, known=groups, schema=self._program.schema.name)
+                raise UnknownState(group, known=groups, schema=self._program_.schema.name)
             return self._mask(groups[group].members)
         return self._mask(group.members if isinstance(group, Group) else group)
 
@@ -197,14 +203,18 @@ class Asking(Waiting):
             rest: tuple[Any, ...] = states[1:]
             several = all(isinstance(each, (State, str)) for each in rest)
             # After a state that takes arguments, a string is one of them, and not the name of a second state.
-            if given or not several or (first.args is not None and any(isinstance(each, str) for each in rest)):
+            if (
+                given
+                or not several
+                or (first.args is not None and any(isinstance(each, str) for each in rest))
+            ):
                 index = self._index(first)
                 return 1 << index, self._build_args(index, rest, given)
         called = self._mask(states)
         return called, self._args_from_data(called, given) if given else None
 
     def _args_from_data(self, called: int, given: dict[str, Any]) -> Any:
-        schema = self._program.schema
+        schema = self._program_.schema
         made = [from_data(schema.names[i], schema.args[i], given) for i in bits(called)]
         if len(made) > 1 and any(schema.args[i] is not dict for i in bits(called)):
             raise ArgsError(
@@ -214,14 +224,14 @@ class Asking(Waiting):
         return made[0] if made else dict(given)
 
     def _build_args(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        schema = self._program.schema
+        schema = self._program_.schema
         make = schema.args[index]
         if make is None:
             raise ArgsError(f"{schema.names[index]} takes no arguments", state=schema.names[index])
         return make(*args, **kwargs)
 
     def _fitting(self, index: int, args: Any) -> Any:
-        schema = self._program.schema
+        schema = self._program_.schema
         make = schema.args[index]
         if isinstance(make, type) and not isinstance(args, make):
             wanted, got = make.__name__, type(args).__name__

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from threading import get_ident
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from amachine.asking import Asking
 from amachine.conduct import Life
 from amachine.errors import MachineClosed
 from amachine.handlers import suite_of, suite_of_mapping
-from amachine.mutation import ErrorInfo
 from amachine.queue import Evaluation
 from amachine.subscriptions import Wait
 from amachine.tracers.base import Hooks, Tracer
 from amachine.transition import Program, program_of
+
+if TYPE_CHECKING:
+    from amachine.mutation import ErrorInfo
 
 T = TypeVar("T")
 
@@ -28,27 +30,27 @@ everywhere: list[Tracer] = []
 class Binding(Asking):
     """A machine to which handlers and tracers are bound."""
 
-    __slots__ = ("_bindings", "_tracers")
+    __slots__ = ("_bindings_", "_tracers_")
 
-    _bindings: tuple[object, ...]
-    _tracers: tuple[Tracer, ...]
+    _bindings_: tuple[object, ...]
+    _tracers_: tuple[Tracer, ...]
 
     def eval(self, fn: Callable[[], T]) -> Wait[T]:
         """Run `fn` between two mutations, so that it may touch what handlers touch. Yields what it returns, or its error."""
-        wait: Wait[T] = self._wait(Wait.make(f"eval of {self._id}"), now=False)
-        if self._life == Life.CLOSED:
-            wait.fail(MachineClosed(machine=self._id))
-        elif self._owner == get_ident():
+        wait: Wait[T] = self._wait(Wait.make(f"eval of {self._id_}"), now=False)
+        if self._life_ == Life.CLOSED:
+            wait.fail(MachineClosed(machine=self._id_))
+        elif self._owner_ == get_ident():
             self._the_queue().append(Evaluation(fn, wait))
         else:
-            self._inbox.append(Evaluation(fn, wait))
+            self._inbox_.append(Evaluation(fn, wait))
             self._knock()
         return wait
 
     @property
     def handlers(self) -> tuple[object, ...]:
         """The handler objects that are bound, in order; the class's own come before them."""
-        return self._bindings
+        return self._bindings_
 
     def bind(self, owner: Any, *, prefix: str = "", strict: bool = True) -> None:
         """Bind the handlers of an object, or of a mapping of names to functions, after those that are bound.
@@ -56,45 +58,45 @@ class Binding(Asking):
         With `prefix` its names are read as if each state began so. Takes effect before the next mutation.
         Errors: `BindingError`, and nothing is bound.
         """
-        schema = self._program.schema
+        schema = self._program_.schema
         bound: Any = owner
         if isinstance(owner, Mapping):
             suite = suite_of_mapping(cast("Mapping[str, Callable[..., Any]]", owner), schema, prefix)
         else:
-            suite = suite_of(cast("type[Any]", type(owner)), schema, prefix=prefix, strict=strict, own=False)
+            suite = suite_of(bound.__class__, schema, prefix=prefix, strict=strict, own=False)
 
         def add() -> None:
-            self._bindings = (*self._bindings, bound)
-            self._run_program(program_of(schema, (*self._program.suites, suite)), (*self._owners, bound))
+            self._bindings_ = (*self._bindings_, bound)
+            self._run_program(program_of(schema, (*self._program_.suites, suite)), (*self._owners_, bound))
 
         self.eval(add)
 
     def unbind(self, owner: object) -> None:
         """Take the handlers of a bound object away, before the next mutation. Errors: ValueError where it is not bound."""
-        if not any(each is owner for each in self._bindings):
-            raise ValueError(f"{owner!r} is not bound to {self._id}")
+        if not any(each is owner for each in self._bindings_):
+            raise ValueError(f"{owner!r} is not bound to {self._id_}")
 
         def take() -> None:
-            at = next(i for i, each in enumerate(self._owners) if each is owner)
-            self._bindings = (*self._bindings[:at], *self._bindings[at + 1 :])
-            suites = self._program.suites
-            program = program_of(self._program.schema, (*suites[: at + 1], *suites[at + 2 :]))
-            self._run_program(program, (*self._owners[:at], *self._owners[at + 1 :]))
+            at = next(i for i, each in enumerate(self._owners_) if each is owner)
+            self._bindings_ = (*self._bindings_[:at], *self._bindings_[at + 1 :])
+            suites = self._program_.suites
+            program = program_of(self._program_.schema, (*suites[: at + 1], *suites[at + 2 :]))
+            self._run_program(program, (*self._owners_[:at], *self._owners_[at + 1 :]))
 
         self.eval(take)
 
     def _run_program(self, program: Program, owners: tuple[object, ...]) -> None:
-        self._owners = owners
-        self._program = program
-        self._node = program.situation(self._node.active)
+        self._owners_ = owners
+        self._program_ = program
+        self._node_ = program.situation(self._node_.active)
 
     def _owner_of(self, slot: int) -> object:
-        return self._owners[slot - 1] if slot else self
+        return self._owners_[slot - 1] if slot else self
 
     @property
     def tracers(self) -> tuple[Tracer, ...]:
         """The tracers that are attached, in order."""
-        return self._tracers
+        return self._tracers_
 
     def attach(self, tracer: Tracer) -> None:
         """Let a tracer watch: from now on, or, while another thread runs the machine, before its next mutation.
@@ -103,8 +105,8 @@ class Binding(Asking):
         """
 
         def add() -> None:
-            if not any(each is tracer for each in self._tracers):
-                self._watch((*self._tracers, tracer))
+            if not any(each is tracer for each in self._tracers_):
+                self._watch((*self._tracers_, tracer))
                 self._tell(tracer, "machine_opened")
 
         self._between(add)
@@ -113,25 +115,25 @@ class Binding(Asking):
         """Let a tracer watch no longer, as soon as `attach` would begin. One that is not attached: nothing."""
 
         def take() -> None:
-            if any(each is tracer for each in self._tracers):
-                self._watch(tuple(each for each in self._tracers if each is not tracer))
+            if any(each is tracer for each in self._tracers_):
+                self._watch(tuple(each for each in self._tracers_ if each is not tracer))
                 self._tell(tracer, "machine_closed")
 
         self._between(take)
 
     def _between(self, change: Callable[[], None]) -> None:
         """Run it where nothing else changes this machine: at once if this thread drains, or nobody does."""
-        if self._owner == get_ident():
+        if self._owner_ == get_ident():
             change()
-        elif not self._is_elsewhere() and self._lock.acquire(False):
+        elif not self._is_elsewhere() and self._lock_.acquire(False):
             try:
                 change()
             finally:
-                self._lock.release()
-            if self._inbox:
+                self._lock_.release()
+            if self._inbox_:
                 self._drain_inbox()
         else:
-            self._inbox.append(Evaluation(change, Wait.make(f"tracers of {self._id}")))
+            self._inbox_.append(Evaluation(change, Wait.make(f"tracers of {self._id_}")))
             self._knock()
 
     def _tell(self, tracer: Tracer, hook: str) -> None:
@@ -141,18 +143,20 @@ class Binding(Asking):
             self._tracer_failed(tracer, hook, error)
 
     def _watch(self, tracers: tuple[Tracer, ...]) -> None:
-        self._tracers = tracers
+        self._tracers_ = tracers
         hooks = Hooks(tracers, self._tracer_failed)
-        self._hooks = hooks if hooks.used else None
+        self._hooks_ = hooks if hooks.used else None
         self._attend()
 
     def _tracer_failed(self, tracer: Tracer, hook: str, error: Exception) -> None:
-        self._between(lambda: self._watch(tuple(each for each in self._tracers if each is not tracer)))
-        self._log("tracer %s detached from %s: its %s raised", type(tracer).__name__, self._id, hook, error=error)
+        self._between(lambda: self._watch(tuple(each for each in self._tracers_ if each is not tracer)))
+        self._log(
+            "tracer %s detached from %s: its %s raised", type(tracer).__name__, self._id_, hook, error=error
+        )
 
     def _report(self, info: ErrorInfo) -> None:
         where = f" in {info.handler}" if info.handler else ""
-        self._log("machine %s: error%s: %r", self._id, where, info.error, error=info.error)
+        self._log("machine %s: error%s: %r", self._id_, where, info.error, error=info.error)
 
     def _log(self, text: str, *args: object, error: BaseException | None = None) -> None:
         import logging

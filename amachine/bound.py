@@ -46,7 +46,7 @@ class BoundState(Generic[P, A]):
     @property
     def active(self) -> bool:
         """Whether it is active now."""
-        return bool(self._machine._node.active & self._mask)
+        return bool(self._machine._node_.active & self._mask)
 
     @property
     def tick(self) -> int:

@@ -100,7 +100,9 @@ class Clock(Mapping[str, int]):
 
     def since(self, earlier: Clock) -> dict[str, int]:
         """How far each state has moved since an earlier clock: only those that did, by name."""
-        return {name: tick - earlier.get(name, 0) for name, tick in self.items() if tick != earlier.get(name, 0)}
+        return {
+            name: tick - earlier.get(name, 0) for name, tick in self.items() if tick != earlier.get(name, 0)
+        }
 
     def next_active(self, state: str) -> int:
         """The tick at which this state is activated anew: later than now, even when it is active."""

@@ -46,8 +46,13 @@ _new: Callable[[type[Any]], Any] = object.__new__
 class Lock(Protocol):
     """A mutex that can be tried."""
 
-    def acquire(self, blocking: bool = ..., /) -> bool: ...
-    def release(self) -> None: ...
+    def acquire(self, blocking: bool = ..., /) -> bool:  # noqa: FBT001  # as `threading` has it
+        """Take it; without blocking, say whether that was possible."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
 
 
 class Tasks(Protocol):
@@ -56,10 +61,21 @@ class Tasks(Protocol):
     bound: int
     """Mask of the states with live tasks or scopes."""
 
-    def start(self, step: Step, event: Event[Any]) -> None: ...
-    def start_end(self, step: Step, event: Event[Any]) -> None: ...
-    def ticked(self, moved: int, ended: int) -> None: ...
-    def wake(self) -> None: ...
+    def start(self, step: Step, event: Event[Any]) -> None:
+        """Start a `task` handler."""
+        ...
+
+    def start_end(self, step: Step, event: Event[Any]) -> None:
+        """Start an asynchronous End handler."""
+        ...
+
+    def ticked(self, moved: int, ended: int) -> None:
+        """End the scopes of what has ticked, and the tasks of what is over."""
+        ...
+
+    def wake(self) -> None:
+        """Have the event loop's thread empty the inbox."""
+        ...
 
 
 @attrs.frozen
@@ -89,13 +105,13 @@ class Life:
 class Moment:
     """What a wait may look at, right after a transition or when it is made."""
 
-    __slots__ = ("_called", "_engine", "_given", "_time", "active", "entered", "number")
+    __slots__ = ("_called", "_engine", "_given", "_time_", "active", "entered", "number")
 
     def __init__(self, engine: Conductor, t: Transition | None) -> None:
         self._engine = engine
-        self._time = engine._time
-        self.number = engine._count if t is None else t.number
-        self.active = engine._node.active
+        self._time_ = engine._time_
+        self.number = engine._count_ if t is None else t.number
+        self.active = engine._node_.active
         committed = t is not None and t.was_committed
         self.entered = t.plan.enters & ~t.put_back if t is not None and committed else 0
         self._called = t.plan.called if t is not None else 0
@@ -103,17 +119,17 @@ class Moment:
 
     def tick(self, state: int) -> int:
         """The tick of a state."""
-        return tick_at(self._time, state)
+        return tick_at(self._time_, state)
 
     def clock(self) -> Clock:
         """The ticks of all states."""
-        schema = self._engine._program.schema
-        return Clock(schema.names, Time.unpacked(self._time, schema.n))
+        schema = self._engine._program_.schema
+        return Clock(schema.names, Time.unpacked(self._time_, schema.n))
 
     @property
     def error(self) -> BaseException | None:
         """The error reported last."""
-        return self._engine._error
+        return self._engine._error_
 
     def args(self, state: int) -> Any:
         """The arguments that the present activation of a state was entered with."""
@@ -131,16 +147,41 @@ class Conductor:
     """One machine's memory, and how a transition changes it."""
 
     __slots__ = (
-        "__weakref__", "_args", "_attention", "_budget", "_cascading", "_count", "_error", "_front", "_home", "_hooks", "_id", "_idlers",
-        "_ident", "_inbox", "_life", "_limits", "_lock", "_node", "_now", "_overflowed", "_owner", "_owners", "_program", "_queue", "_running",
-        "_tasks", "_time", "_waits",
+        "__weakref__",
+        "_args_",
+        "_attention_",
+        "_budget_",
+        "_cascading_",
+        "_count_",
+        "_error_",
+        "_front_",
+        "_home_",
+        "_hooks_",
+        "_id_",
+        "_ident_",
+        "_idlers_",
+        "_inbox_",
+        "_life_",
+        "_limits_",
+        "_lock_",
+        "_node_",
+        "_now_",
+        "_overflowed_",
+        "_owner_",
+        "_owners_",
+        "_program_",
+        "_queue_",
+        "_running_",
+        "_tasks_",
+        "_time_",
+        "_waits_",
     )  # fmt: skip
 
-    _time: int
+    _time_: int
     """The ticks of all states, packed."""
-    _count: int
+    _count_: int
     """Transitions so far."""
-    _front: int
+    _front_: int
     """Those of them that had no queue tick."""
 
     def __init__(
@@ -152,42 +193,42 @@ class Conductor:
         now: Callable[[], float],
         ident: Callable[[], int],
     ) -> None:
-        self._id = machine_id
-        self._program = program
-        self._owners: tuple[Any, ...] = ()
-        self._limits = limits
-        self._budget = limits.handler
-        self._now = now
-        self._ident = ident
-        self._lock = lock
-        self._owner = 0  # the thread that drains, while user code may run below it
-        self._life = Life.FREE
-        self._home: int | None = None  # the thread of the event loop that the machine lives in
-        self._node: Situation = program.first
-        self._time = 0
-        self._count = self._front = 0
-        self._inbox: list[Mutation | Evaluation | Wait[None]] = []
-        self._queue: Queue | None = None
-        self._running: Transition | None = None
-        self._args: dict[int, Any] | None = None
-        self._error: BaseException | None = None
-        self._overflowed = False
-        self._cascading = False
-        self._waits: Waits | None = None
-        self._idlers: list[Wait[None]] | None = None
-        self._tasks: Tasks | None = None
-        self._hooks: Hooks | None = None
-        self._attention = program.schema.exception
+        self._id_ = machine_id
+        self._program_ = program
+        self._owners_: tuple[Any, ...] = ()
+        self._limits_ = limits
+        self._budget_ = limits.handler
+        self._now_ = now
+        self._ident_ = ident
+        self._lock_ = lock
+        self._owner_ = 0  # the thread that drains, while user code may run below it
+        self._life_ = Life.FREE
+        self._home_: int | None = None  # the thread of the event loop that the machine lives in
+        self._node_: Situation = program.first
+        self._time_ = 0
+        self._count_ = self._front_ = 0
+        self._inbox_: list[Mutation | Evaluation | Wait[None]] = []
+        self._queue_: Queue | None = None
+        self._running_: Transition | None = None
+        self._args_: dict[int, Any] | None = None
+        self._error_: BaseException | None = None
+        self._overflowed_ = False
+        self._cascading_ = False
+        self._waits_: Waits | None = None
+        self._idlers_: list[Wait[None]] | None = None
+        self._tasks_: Tasks | None = None
+        self._hooks_: Hooks | None = None
+        self._attention_ = program.schema.exception
 
     # -- one transition
 
     def _begin(self, plan: Plan, args: Any) -> Transition:
-        self._count += 1
+        self._count_ += 1
         t: Transition = _new(Transition)
-        t.machine = self._id
-        t.number = self._count
+        t.machine = self._id_
+        t.number = self._count_
         t.plan = plan
-        t.before = self._time
+        t.before = self._time_
         if args is not None:
             t.args = args
         return t
@@ -195,11 +236,11 @@ class Conductor:
     def _perform(self, t: Transition) -> bool:
         """Negotiate, commit, run the consequences: whether it is executed. Only what must go up is raised."""
         plan = t.plan
-        hooks = self._hooks
+        hooks = self._hooks_
         if hooks is not None and hooks.stages:
             hooks.transition_started(self, t)
-        outer = self._running
-        self._running = t
+        outer = self._running_
+        self._running_ = t
         token = enter_cause(t)
         try:
             if plan.asks:
@@ -207,14 +248,16 @@ class Conductor:
                 plan = t.plan
             else:
                 granted = plan.accepted
-            hooks = self._hooks  # asked again each time: handlers attach and detach tracers, and one that fails is detached
+            hooks = (
+                self._hooks_
+            )  # asked again each time: handlers attach and detach tracers, and one that fails is detached
             if hooks is not None and hooks.stages:
                 hooks.transition_negotiated(self, t)
-                hooks = self._hooks
+                hooks = self._hooks_
             if granted:
-                self._time += plan.delta
-                self._node = plan.next
-                if plan.moved & self._attention or t.args is not None:
+                self._time_ += plan.delta
+                self._node_ = plan.next
+                if plan.moved & self._attention_ or t.args is not None:
                     self._note(t)
                 if hooks is not None and hooks.stages:
                     hooks.transition_committed(self, t)
@@ -229,20 +272,22 @@ class Conductor:
                         except BaseException as stop:
                             self._interrupted(t, stop)
                             raise
-                if plan.leads or self._args:
+                if plan.leads or self._args_:
                     self._lead_on(t)
-                waits = self._waits
+                waits = self._waits_
                 if waits is not None and plan.moved & waits.watched:
                     self._settle(waits, t)
-        except BaseException as stop:  # KeyboardInterrupt and the like: the machine stands as it is, and they go up
-            t.committed = self._time != t.before
-            t.failure = ErrorInfo(stop, handler=f"machine {self._id}")
+        except (
+            BaseException
+        ) as stop:  # KeyboardInterrupt and the like: the machine stands as it is, and they go up
+            t.committed = self._time_ != t.before
+            t.failure = ErrorInfo(stop, handler=f"machine {self._id_}")
             raise
         finally:
             t.running = False
             leave_cause(token)
-            self._running = outer
-            if (hooks := self._hooks) is not None:
+            self._running_ = outer
+            if (hooks := self._hooks_) is not None:
                 hooks.transition_ended(self, t)
         return granted and t.failure is None
 
@@ -258,7 +303,7 @@ class Conductor:
         return False
 
     def _missing_args(self, states: int) -> str:
-        schema = self._program.schema
+        schema = self._program_.schema
         return "; ".join(f"{schema.names[i]} needs {', '.join(schema.missing_args(i))}" for i in bits(states))
 
     def _negotiate(self, t: Transition) -> bool:
@@ -283,7 +328,9 @@ class Conductor:
                     if not vetoed & plan.schema.auto:
                         t.veto = call
                         return False
-                    t.plan = self._program.auto_plan(self._node, plan.called | plan.banned, plan.banned | vetoed)
+                    t.plan = self._program_.auto_plan(
+                        self._node_, plan.called | plan.banned, plan.banned | vetoed
+                    )
                     if not t.plan.accepted:
                         t.veto = call
                         return False
@@ -294,15 +341,15 @@ class Conductor:
     def _note(self, t: Transition) -> None:
         """Keep and end at the commit what hangs on states that move: arguments, tasks and scopes, the error."""
         plan = t.plan
-        if t.args is not None or self._args:
+        if t.args is not None or self._args_:
             self._keep_args(t)
-        if self._tasks is not None and plan.moved & self._tasks.bound:
-            self._tasks.ticked(plan.moved, plan.exits)
+        if self._tasks_ is not None and plan.moved & self._tasks_.bound:
+            self._tasks_.ticked(plan.moved, plan.exits)
         exception = plan.schema.exception
         if plan.exits & exception:
-            self._error = None
-        elif plan.enters & exception and self._error is None and isinstance(t.args, ErrorInfo):
-            self._error = t.args.error
+            self._error_ = None
+        elif plan.enters & exception and self._error_ is None and isinstance(t.args, ErrorInfo):
+            self._error_ = t.args.error
 
     def _settle(self, waits: Waits, t: Transition) -> None:
         """End the waits that this transition fulfils."""
@@ -324,7 +371,7 @@ class Conductor:
         plan = t.plan
         for step in plan.ends:
             self._the_tasks().start_end(step, Event(self, t, step[2], self._args_for(t, step)))
-        if self._args:
+        if self._args_:
             self._forget_args(plan.exits | t.put_back)
         for step in plan.tasks:
             if not t.put_back >> step[2].state & 1:
@@ -334,10 +381,10 @@ class Conductor:
 
     def _interrupted(self, t: Transition, stop: BaseException) -> None:
         """Something goes up from a final handler. What is active has its tasks all the same, and who waits hears of it."""
-        t.failure = ErrorInfo(stop, handler=f"machine {self._id}")
+        t.failure = ErrorInfo(stop, handler=f"machine {self._id_}")
         self._lead_on(t)
-        if self._waits is not None:
-            self._settle(self._waits, t)
+        if self._waits_ is not None:
+            self._settle(self._waits_, t)
 
     def _put_back(self, t: Transition, failed: int) -> None:
         """Deactivate the state whose handler failed, and the enters after it. A clock never goes back."""
@@ -346,22 +393,24 @@ class Conductor:
         after = order[order.index(failed) :]
         back = sum(1 << i for i in after if plan.enters >> i & 1) & ~plan.reentries & ~plan.schema.exception
         t.put_back = back
-        self._time += advance(back)
-        self._node = self._program.situation(self._node.active & ~back)
-        if self._tasks is not None and back & self._tasks.bound:
-            self._tasks.ticked(back, back)
+        self._time_ += advance(back)
+        self._node_ = self._program_.situation(self._node_.active & ~back)
+        if self._tasks_ is not None and back & self._tasks_.bound:
+            self._tasks_.ticked(back, back)
 
     def _push_auto(self, t: Transition) -> None:
         auto = Mutation(t.plan.schema, Kind.ADD, t.plan.autos, auto=True, source=t.source, depth=t.depth + 1)
         self._trace_back(auto, t)
-        if auto.depth > self._limits.depth:  # such as of an auto state whose handler fails, with every Exception anew
+        if (
+            auto.depth > self._limits_.depth
+        ):  # such as of an auto state whose handler fails, with every Exception anew
             self._too_deep(auto)
         else:
             self._prepend(auto)
 
     def _trace_back(self, mutation: Mutation, t: Transition) -> None:
         """Near the limit of the cause depth, keep what led to a mutation, to show the cycle."""
-        if mutation.depth > self._limits.depth - TRAIL:
+        if mutation.depth > self._limits_.depth - TRAIL:
             mutation.trail = (*t.mutation.trail, str(mutation))
 
     # -- handlers
@@ -374,9 +423,9 @@ class Conductor:
         event.transition = t
         event.call = call
         event.args = None if subject < 0 else self._args_for(t, step)
-        owner = self._owners[slot - 1] if slot else self
-        now = self._now
-        hooks = self._hooks
+        owner = self._owners_[slot - 1] if slot else self
+        now = self._now_
+        hooks = self._hooks_
         if hooks is not None and hooks.handlers:
             hooks.handler_started(self, t, call)
         began = now()
@@ -384,9 +433,9 @@ class Conductor:
             return fn(owner, event)
         finally:
             seconds = now() - began
-            if seconds > self._budget:
+            if seconds > self._budget_:
                 self._overran(t, call.label, seconds)
-            if (hooks := self._hooks) is not None and hooks.handlers:
+            if (hooks := self._hooks_) is not None and hooks.handlers:
                 t.runs = [*t.runs, HandlerRun(call.name, call.where, seconds)]
                 hooks.handler_ended(self, t, call, seconds)
 
@@ -402,18 +451,18 @@ class Conductor:
         return self._empty_args(subject)
 
     def _activation_args(self, state: int) -> Any:
-        kept = self._args
+        kept = self._args_
         return kept[state] if kept and state in kept else self._empty_args(state)
 
     def _empty_args(self, state: int) -> Any:
-        make = self._program.schema.args[state]
-        return None if make is None or self._program.schema.needs_args >> state & 1 else make()
+        make = self._program_.schema.args[state]
+        return None if make is None or self._program_.schema.needs_args >> state & 1 else make()
 
     def _keep_args(self, t: Transition) -> None:
         """Remember what the entered states were given, for their Exit and End."""
-        kept = self._args
+        kept = self._args_
         if kept is None:
-            kept = self._args = {}
+            kept = self._args_ = {}
         for i in bits(t.plan.enters):
             if t.args is not None and t.plan.called >> i & 1:
                 kept[i] = t.args
@@ -422,7 +471,7 @@ class Conductor:
         self._attend()
 
     def _forget_args(self, states: int) -> None:
-        kept = self._args
+        kept = self._args_
         if kept:
             for i in bits(states):
                 kept.pop(i, None)
@@ -430,12 +479,12 @@ class Conductor:
 
     def _attend(self) -> None:
         """Work out which states, when they move, need more than the short path."""
-        attention = self._program.schema.exception
-        for i in self._args or ():
+        attention = self._program_.schema.exception
+        for i in self._args_ or ():
             attention |= 1 << i
-        if self._tasks is not None:
-            attention |= self._tasks.bound
-        self._attention = attention
+        if self._tasks_ is not None:
+            attention |= self._tasks_.bound
+        self._attention_ = attention
 
     # -- errors
 
@@ -450,7 +499,7 @@ class Conductor:
             self._push_error(info, t)
 
     def _overran(self, t: Transition, where: str, seconds: float) -> None:
-        error = HandlerTimeout(machine=self._id, handler=where, seconds=seconds, limit=self._limits.handler)
+        error = HandlerTimeout(machine=self._id_, handler=where, seconds=seconds, limit=self._limits_.handler)
         info = ErrorInfo(error, "", where, t)
         if t.is_check or t.reported or t.plan.called & t.plan.schema.exception:
             self._report(info)
@@ -459,7 +508,7 @@ class Conductor:
 
     def _push_error(self, info: ErrorInfo, cause: Transition | Mutation | None) -> None:
         """Add `Exception` at the front of the queue."""
-        schema = self._program.schema
+        schema = self._program_.schema
         source: Source | None = None
         depth = 0
         if isinstance(cause, Transition):
@@ -467,7 +516,7 @@ class Conductor:
             source, depth = cause.source, cause.depth + 1
         elif cause is not None:
             source, depth = cause.source, cause.depth
-        self._error = info.error
+        self._error_ = info.error
         self._announce(info)
         mutation = Mutation(schema, Kind.ADD, schema.exception, info, source=source, depth=depth)
         if isinstance(cause, Transition):
@@ -476,7 +525,7 @@ class Conductor:
 
     def _announce(self, info: ErrorInfo) -> None:
         """Log an error that no handler of `Exception` will hear of."""
-        program = self._program
+        program = self._program_
         exception = program.schema.exception.bit_length() - 1
         if not any(program.handles(phase, exception) for phase in (Phase.ENTER, Phase.STATE, Phase.TASK)):
             self._report(info)

@@ -31,17 +31,17 @@ class Engine(Conductor):
 
     def _submit_alive(self, kind: Kind, called: int, args: Any) -> Result | None:
         """The answer of a machine that is open, closing or closed; None when it may run on this stack."""
-        here = self._owner == self._ident()
-        if self._life == Life.CLOSED or (self._life == Life.CLOSING and not here and not self._may_end()):
-            state = "closing" if self._life == Life.CLOSING else "closed"
-            return Result(Status.CANCELED, f"machine {self._id} is {state}")
-        if self._home is not None and self._home != self._ident() and not here:
+        here = self._owner_ == self._ident_()
+        if self._life_ == Life.CLOSED or (self._life_ == Life.CLOSING and not here and not self._may_end()):
+            state = "closing" if self._life_ == Life.CLOSING else "closed"
+            return Result(Status.CANCELED, f"machine {self._id_} is {state}")
+        if self._home_ is not None and self._home_ != self._ident_() and not here:
             return self._post(kind, called, args)
         return None
 
     def _submit_busy(self, kind: Kind, called: int, args: Any) -> Result:
         """Queue a mutation of a busy machine: straight away below its drain, through the inbox from elsewhere."""
-        if self._owner == self._ident():
+        if self._owner_ == self._ident_():
             return self._admit(self._mutation(kind, called, args))
         return self._post(kind, called, args)
 
@@ -49,62 +49,62 @@ class Engine(Conductor):
         mutation = self._mutation(kind, called, args)
         result = Result(Status.QUEUED, waiter=self._result_wait)
         mutation.results.append(result)
-        self._inbox.append(mutation)
+        self._inbox_.append(mutation)
         self._knock()
         return result
 
     def _knock(self) -> None:
         """Have the inbox emptied: by the loop that the machine lives in, by whoever drains now, or else here."""
-        if self._home is not None and self._home != self._ident() and self._tasks is not None:
-            self._tasks.wake()
+        if self._home_ is not None and self._home_ != self._ident_() and self._tasks_ is not None:
+            self._tasks_.wake()
         else:
             self._drain_inbox()
 
     def _submit_behind(self, kind: Kind, called: int, args: Any) -> Result:
         """Run a mutation after what an interrupted drain, or a thread that is still to get its turn, has left."""
-        if self._life and self._is_elsewhere():
+        if self._life_ and self._is_elsewhere():
             return self._post(kind, called, args)
-        self._owner = self._ident()
+        self._owner_ = self._ident_()
         try:
             self._take_over()
             result = self._admit(self._mutation(kind, called, args))
             self._drain()
         finally:
-            self._owner = 0
-        if result.error is not None and self._limits.raise_errors:
+            self._owner_ = 0
+        if result.error is not None and self._limits_.raise_errors:
             raise result.error
         return result
 
     def _drain_inbox(self) -> None:
         # Whoever holds the lock looks at the inbox again after its release: so an entry that was appended while the lock
         # was held is seen by its holder, and one that was appended later finds the lock free. None is left.
-        while self._inbox:
-            if self._life and self._is_elsewhere():
+        while self._inbox_:
+            if self._life_ and self._is_elsewhere():
                 self._knock()
                 return
-            if not self._lock.acquire(False):
+            if not self._lock_.acquire(False):
                 return
-            self._owner = self._ident()
+            self._owner_ = self._ident_()
             try:
                 self._drain()
             except BaseException:
-                self._owner = 0
-                self._lock.release()
+                self._owner_ = 0
+                self._lock_.release()
                 self._drain_inbox()
                 raise
-            self._owner = 0
-            self._lock.release()
-            if self._inbox and self._home is not None and self._tasks is not None:
-                self._tasks.wake()
+            self._owner_ = 0
+            self._lock_.release()
+            if self._inbox_ and self._home_ is not None and self._tasks_ is not None:
+                self._tasks_.wake()
                 return
 
     def _mutation(self, kind: Kind, called: int, args: Any) -> Mutation:
         cause = cause_here()
         if cause is None:
-            return Mutation(self._program.schema, kind, called, args)
+            return Mutation(self._program_.schema, kind, called, args)
         depth = cause.depth + 1 if cause.running else 0
-        mutation = Mutation(self._program.schema, kind, called, args, source=cause.source, depth=depth)
-        if depth > self._limits.depth - TRAIL:
+        mutation = Mutation(self._program_.schema, kind, called, args, source=cause.source, depth=depth)
+        if depth > self._limits_.depth - TRAIL:
             mutation.trail = (*cause.mutation.trail, str(mutation))
         return mutation
 
@@ -113,8 +113,8 @@ class Engine(Conductor):
     def _admit(self, mutation: Mutation) -> Result:
         """Put a mutation in the queue, unless there is no need, or no room."""
         queue = self._the_queue()
-        t = self._running
-        idle_remove = mutation.kind is REMOVE and not self._node.active & mutation.called
+        t = self._running_
+        idle_remove = mutation.kind is REMOVE and not self._node_.active & mutation.called
         if idle_remove and not queue and t is not None and t.is_final and not mutation.results:
             return EXECUTED
         standing = queue.standing(mutation)
@@ -128,18 +128,18 @@ class Engine(Conductor):
         if not mutation.results:
             mutation.results.append(Result(Status.QUEUED, waiter=self._result_wait))
         result = mutation.results[0]
-        if mutation.depth > self._limits.depth:
+        if mutation.depth > self._limits_.depth:
             self._too_deep(mutation)
-        elif queue.is_full(self._limits.queue):
+        elif queue.is_full(self._limits_.queue):
             self._refuse(mutation, "queue full")
-            if not self._overflowed:
-                self._overflowed = True
-                self._push_error(ErrorInfo(QueueFull(machine=self._id, limit=self._limits.queue)), mutation)
+            if not self._overflowed_:
+                self._overflowed_ = True
+                self._push_error(ErrorInfo(QueueFull(machine=self._id_, limit=self._limits_.queue)), mutation)
         else:
             queue.append(mutation, self._queue_tick)
             for each in mutation.results:
                 each.queue_tick = mutation.queue_tick
-            hooks = self._hooks
+            hooks = self._hooks_
             if hooks is not None:
                 hooks.mutation_queued(self, mutation)
         return result
@@ -152,73 +152,77 @@ class Engine(Conductor):
 
     def _too_deep(self, mutation: Mutation) -> None:
         """Refuse a mutation at the end of a chain that does not end by itself, and report the chain once."""
-        self._refuse(mutation, f"it is {mutation.depth} handlers deep, and the limit is {self._limits.depth}")
-        if not self._cascading:
-            self._cascading = True
-            error = CascadeError(machine=self._id, depth=mutation.depth, trail=mutation.trail)
+        self._refuse(
+            mutation, f"it is {mutation.depth} handlers deep, and the limit is {self._limits_.depth}"
+        )
+        if not self._cascading_:
+            self._cascading_ = True
+            error = CascadeError(machine=self._id_, depth=mutation.depth, trail=mutation.trail)
             self._push_error(ErrorInfo(error), mutation)
 
     def _the_queue(self) -> Queue:
-        if self._queue is None:
-            self._queue = Queue()
-        return self._queue
+        if self._queue_ is None:
+            self._queue_ = Queue()
+        return self._queue_
 
     @property
     def _queue_tick(self) -> int:
-        return 1 + self._count - self._front
+        return 1 + self._count_ - self._front_
 
     def _prepend(self, mutation: Mutation) -> None:
         self._the_queue().prepend(mutation)
-        hooks = self._hooks
+        hooks = self._hooks_
         if hooks is not None:
             hooks.mutation_queued(self, mutation)
 
     def _take_over(self) -> None:
         """Empty the inbox of the other threads into the queue."""
-        taken = self._inbox[:]
-        del self._inbox[: len(taken)]  # what was appended meanwhile stays
+        taken = self._inbox_[:]
+        del self._inbox_[: len(taken)]  # what was appended meanwhile stays
         for entry in taken:
             if isinstance(entry, Mutation):
                 self._admit(entry)
             elif isinstance(entry, Evaluation):
                 self._the_queue().append(entry)
             else:
-                self._idlers = [*(self._idlers or ()), entry]
+                self._idlers_ = [*(self._idlers_ or ()), entry]
 
     def _drain(self) -> None:
         """Process what is queued, and what comes meanwhile, until nothing is left.
 
         In an event loop, what other threads send meanwhile is left for a turn of its own: they could keep it for ever.
         """
-        if self._inbox:
+        if self._inbox_:
             self._take_over()
-        while not (self._life and self._must_leave()):
-            if self._inbox and self._home is None:
+        while not (self._life_ and self._must_leave()):
+            if self._inbox_ and self._home_ is None:
                 self._take_over()
-            if not self._queue:
+            if not self._queue_:
                 break
-            self._process(self._queue.pop())
+            self._process(self._queue_.pop())
         else:
             return
-        self._overflowed = self._cascading = False
-        hooks = self._hooks
+        self._overflowed_ = self._cascading_ = False
+        hooks = self._hooks_
         if hooks is not None:
             hooks.queue_drained(self)
-        if self._idlers:
-            idlers, self._idlers = self._idlers, None
+        if self._idlers_:
+            idlers, self._idlers_ = self._idlers_, None
             for wait in idlers:
                 wait.fulfil(None)
-        if self._queue or (self._inbox and self._home is None):  # a tracer, or a callback of a wait for this very moment
+        if self._queue_ or (
+            self._inbox_ and self._home_ is None
+        ):  # a tracer, or a callback of a wait for this very moment
             self._drain()
 
     def _must_leave(self) -> bool:
         """Whether this thread may go on no further: the machine has closed, or lives in another thread's loop by now."""
-        if self._life == Life.CLOSED:
+        if self._life_ == Life.CLOSED:
             self._abandon()
             return True
         if self._is_elsewhere():
             # Whoever holds the lock knocks for what is in the inbox after its release; so something must be.
-            self._inbox.append(Evaluation(_nothing, Wait.make("handing over")))
+            self._inbox_.append(Evaluation(_nothing, Wait.make("handing over")))
             return True
         return False
 
@@ -233,15 +237,15 @@ class Engine(Conductor):
                 entry.wait.fail(stop)
                 raise
             return
-        kind, called, node = entry.kind, entry.called, self._node
+        kind, called, node = entry.kind, entry.called, self._node_
         if kind is TOGGLE:
             kind = REMOVE if node.active & called == called else ADD
         if entry.auto:
-            plan = self._program.auto_plan(node, called)
+            plan = self._program_.auto_plan(node, called)
         else:
-            plan = self._program.plan(node, kind, called)
+            plan = self._program_.plan(node, kind, called)
         if entry.queue_tick is None:
-            self._front += 1
+            self._front_ += 1
         t = self._begin(plan, entry.args)
         t._mutation = entry
         t.cause, t.depth, t.queue_tick = entry.source, entry.depth, entry.queue_tick
@@ -251,7 +255,7 @@ class Engine(Conductor):
             for result in entry.results:
                 result.settle(Status.CANCELED, "interrupted")
             raise
-        raised = t.failure.error if t.failure is not None and self._limits.raise_errors else None
+        raised = t.failure.error if t.failure is not None and self._limits_.raise_errors else None
         status = t.status
         for result in entry.results:
             result.settle(status, t, raised)
@@ -262,68 +266,70 @@ class Engine(Conductor):
 
     def _run_now(self, plan: Plan, args: Any) -> Result:
         """Run a mutation on its caller's stack, then all that it queued."""
-        if self._life and self._is_elsewhere():  # opened since the caller asked
+        if self._life_ and self._is_elsewhere():  # opened since the caller asked
             return self._post(plan.kind, plan.called, args)
-        self._owner = self._ident()
+        self._owner_ = self._ident_()
         try:
             t = self._begin(plan, args)
             cause = cause_here()
             if cause is not None:
                 t.come_from(cause)
             executed = self._perform(t)
-            if self._queue or self._inbox:
+            if self._queue_ or self._inbox_:
                 self._drain()
-            elif (hooks := self._hooks) is not None and hooks.drains:
+            elif (hooks := self._hooks_) is not None and hooks.drains:
                 hooks.queue_drained(self)
         finally:
-            self._owner = 0
+            self._owner_ = 0
         if executed:
             return EXECUTED
         if isinstance(args, ErrorInfo) and not t.was_committed:
             self._report(args)  # an error must not vanish with the mutation that carried it
-        if t.failure is not None and self._limits.raise_errors:
+        if t.failure is not None and self._limits_.raise_errors:
             raise t.failure.error
         return Result(CANCELED, t)
 
     def _follow_up(self, plan: Plan) -> None:
         """What a silent transition that ran on the short path leaves to do."""
-        outer, self._owner = self._owner, self._ident()
+        outer, self._owner_ = self._owner_, self._ident_()
         try:
-            t = Transition(self._id, self._count, plan, self._time - plan.delta)
+            t = Transition(self._id_, self._count_, plan, self._time_ - plan.delta)
             cause = cause_here()
             if cause is not None:
                 t.come_from(cause)
             token = enter_cause(t)
             try:
-                if self._waits is not None:
-                    self._settle(self._waits, t)
+                if self._waits_ is not None:
+                    self._settle(self._waits_, t)
             finally:
                 t.running = False
                 leave_cause(token)
             if plan.autos:
                 self._push_auto(t)
-            if self._queue or self._inbox:
+            if self._queue_ or self._inbox_:
                 self._drain()
         finally:
-            self._owner = outer
+            self._owner_ = outer
 
     # -- questions
 
     def _check(self, kind: Kind, called: int, args: Any = None) -> Check:
         """Whether a mutation would go through at present; nothing changes, whatever the handlers do."""
-        below = self._owner == self._ident()
-        if not below and (self._life == Life.CLOSED or self._is_elsewhere() or not self._lock.acquire(False)):
-            plan = self._program.plan(self._node, kind, called)
+        below = self._owner_ == self._ident_()
+        if not below and (
+            self._life_ == Life.CLOSED or self._is_elsewhere() or not self._lock_.acquire(False)
+        ):
+            plan = self._program_.plan(self._node_, kind, called)
             return Check(plan.accepted, plan, complete=False)
         if not below:
-            self._owner = self._ident()
+            self._owner_ = self._ident_()
         try:
-            plan = self._program.plan(self._node, kind, called)
-            t = Transition(self._id, self._count, plan, self._time)
+            plan = self._program_.plan(self._node_, kind, called)
+            t = Transition(self._id_, self._count_, plan, self._time_)
             t.is_check = True
             t.args = args
-            t.depth = self._running.depth if self._running is not None else 0
-            outer, self._running = self._running, t
+            t.depth = self._running_.depth if self._running_ is not None else 0
+            outer, self._running_ = self._running_, t
             t.running = True
             token = enter_cause(t)
             try:
@@ -331,19 +337,19 @@ class Engine(Conductor):
             finally:
                 t.running = False
                 leave_cause(token)
-                self._running = outer
-            if not below and (self._queue or self._inbox):
+                self._running_ = outer
+            if not below and (self._queue_ or self._inbox_):
                 self._drain()
         finally:
             if not below:
-                self._owner = 0
-                self._lock.release()
-                if self._inbox:
+                self._owner_ = 0
+                self._lock_.release()
+                if self._inbox_:
                     self._drain_inbox()
         return Check(granted, "" if granted else t)
 
     def _is_elsewhere(self) -> bool:
-        return self._home is not None and self._home != self._ident()
+        return self._home_ is not None and self._home_ != self._ident_()
 
     # -- what the class above supplies
 
@@ -355,7 +361,7 @@ class Engine(Conductor):
         """Answer what is still queued when the machine has closed."""
         raise NotImplementedError
 
-    def _result_wait(self, result: Result) -> Wait[Result]:
+    def _result_wait(self) -> Wait[Result]:
         raise NotImplementedError
 
 

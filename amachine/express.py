@@ -33,14 +33,14 @@ class Express(Engine):
 
     def _submit(self, kind: Kind, called: int, args: Any = None) -> Result:
         """Run a mutation at once, with all that it queues; or queue it, when the machine is busy or lives elsewhere."""
-        if self._life and (answer := self._submit_alive(kind, called, args)) is not None:
+        if self._life_ and (answer := self._submit_alive(kind, called, args)) is not None:
             return answer
-        if not self._lock.acquire(False):
+        if not self._lock_.acquire(False):
             return self._submit_busy(kind, called, args)
         try:
-            if self._queue or self._inbox:
+            if self._queue_ or self._inbox_:
                 return self._submit_behind(kind, called, args)
-            node = self._node
+            node = self._node_
             if kind is TOGGLE:
                 kind = REMOVE if node.active & called == called else ADD
             if kind is ADD:
@@ -50,59 +50,59 @@ class Express(Engine):
             else:
                 plan = node.set.get(called)
             if plan is None:
-                plan = self._program.plan(node, kind, called)
-            if args is not None or plan.moved & self._attention:
+                plan = self._program_.plan(node, kind, called)
+            if args is not None or plan.moved & self._attention_:
                 return self._run_now(plan, args)
-            if self._hooks is not None:
+            if self._hooks_ is not None:
                 return self._run_watched(plan)
             if not plan.silent:
                 return self._run_plain(plan) if plan.plain else self._run_now(plan, None)
-            self._count += 1
+            self._count_ += 1
             if not plan.accepted:
                 return plan.refusal
-            self._time += plan.delta
-            self._node = plan.next
-            waits = self._waits
+            self._time_ += plan.delta
+            self._node_ = plan.next
+            waits = self._waits_
             if plan.autos or (waits is not None and plan.moved & waits.watched):
                 self._follow_up(plan)
             return EXECUTED
         finally:
-            self._lock.release()
-            if self._inbox:  # looked at also when an error goes up: it takes nobody's mutation with it
+            self._lock_.release()
+            if self._inbox_:  # looked at also when an error goes up: it takes nobody's mutation with it
                 self._drain_inbox()
 
     def _run_plain(self, plan: Plan) -> Result:
         """Run a mutation of which only handlers that see no arguments will know."""
-        if self._life and self._is_elsewhere():  # opened since the caller asked
+        if self._life_ and self._is_elsewhere():  # opened since the caller asked
             return self._post(plan.kind, plan.called, None)
-        ident = self._ident  # two steps: Python looks up a method slowly where it finds a value
-        self._owner = ident()
+        ident = self._ident_  # two steps: Python looks up a method slowly where it finds a value
+        self._owner_ = ident()
         try:
             refused = self._call_plain(plan)
-            if self._queue or self._inbox:
+            if self._queue_ or self._inbox_:
                 self._drain()
         finally:
-            self._owner = 0
+            self._owner_ = 0
         if refused is None:
             return EXECUTED
-        if self._limits.raise_errors and refused.failure is not None:
+        if self._limits_.raise_errors and refused.failure is not None:
             raise refused.failure.error
         return Result(CANCELED, refused)
 
     def _call_plain(self, plan: Plan) -> Transition | None:
         """Negotiate, commit and run final handlers. The record, if that was refused or failed; None when all went well."""
-        self._count += 1
+        self._count_ += 1
         t: Transition = _new(Transition)
-        t.machine = self._id
-        t.number = self._count
+        t.machine = self._id_
+        t.number = self._count_
         t.plan = plan
-        t.before = self._time
+        t.before = self._time_
         cause = cause_here()
         if cause is not None:
             t.come_from(cause)
-        self._running = t
+        self._running_ = t
         token = enter_cause(t)
-        now, owners = self._now, self._owners
+        now, owners = self._now_, self._owners_
         refused: Transition | None = None
         try:
             for fn, slot, call, _, _ in plan.negotiation:
@@ -119,14 +119,15 @@ class Express(Engine):
                     self._failed(t, call.label, error)
                     return t
                 finally:
-                    if now() - began > self._budget:
-                        self._overran(t, call.label, now() - began)
+                    seconds = now() - began
+                    if seconds > self._budget_:
+                        self._overran(t, call.label, seconds)
                 if answer is False:
                     t.veto = call
                     t.vetoes = (call,)
                     return t
-            self._time += plan.delta
-            self._node = plan.next
+            self._time_ += plan.delta
+            self._node_ = plan.next
             t.is_final = True
             for fn, slot, call, _, _ in plan.finals:
                 event = _new(Event)
@@ -145,70 +146,71 @@ class Express(Engine):
                     self._interrupted(t, stop)
                     raise
                 finally:
-                    if now() - began > self._budget:
-                        self._overran(t, call.label, now() - began)
-            waits = self._waits
+                    seconds = now() - began
+                    if seconds > self._budget_:
+                        self._overran(t, call.label, seconds)
+            waits = self._waits_
             if waits is not None and plan.moved & waits.watched:
                 self._settle(waits, t)
         except BaseException as stop:
             t.committed = t.is_final
-            t.failure = ErrorInfo(stop, handler=f"machine {self._id}")
+            t.failure = ErrorInfo(stop, handler=f"machine {self._id_}")
             raise
         finally:
             t.running = False
             leave_cause(token)
-            self._running = None
+            self._running_ = None
         return refused
 
     def _run_watched(self, plan: Plan) -> Result:
         """Run a mutation that tracers watch: the short way where they alone will know of it."""
-        waits = self._waits
+        waits = self._waits_
         if not plan.silent or plan.autos or (waits is not None and plan.moved & waits.watched):
             return self._run_now(plan, None)
-        ident = self._ident
-        self._owner = ident()
+        ident = self._ident_
+        self._owner_ = ident()
         try:
-            self._count += 1
+            self._count_ += 1
             t: Transition = _new(Transition)
-            t.machine = self._id
-            t.number = self._count
+            t.machine = self._id_
+            t.number = self._count_
             t.plan = plan
-            t.before = self._time
+            t.before = self._time_
             t.running = False  # no handler runs below it, so it needs no context
             cause = cause_here()
             if cause is not None:
                 t.come_from(cause)
-            hooks = self._hooks
+            hooks = self._hooks_
             if hooks is None or not hooks.stages:
                 if plan.accepted:
-                    self._time += plan.delta
-                    self._node = plan.next
+                    self._time_ += plan.delta
+                    self._node_ = plan.next
             else:
                 self._tell_stages(t)
-                hooks = self._hooks  # asked again: a tracer that fails is detached
+                hooks = self._hooks_  # asked again: a tracer that fails is detached
             if hooks is not None:
                 ended = hooks.transition_ended
                 ended(self, t)
-            if self._queue or self._inbox:
+            if self._queue_ or self._inbox_:
                 self._drain()
-            elif hooks is not None and hooks.drains and (hooks := self._hooks) is not None:
+            elif hooks is not None and hooks.drains and (hooks := self._hooks_) is not None:
                 hooks.queue_drained(self)
         finally:
-            self._owner = 0
+            self._owner_ = 0
         return EXECUTED if plan.accepted else plan.refusal
 
     def _tell_stages(self, t: Transition) -> None:
         """Commit a plan that concerns no handler, and tell tracers of each stage."""
         plan = t.plan
-        if (hooks := self._hooks) is not None:
+        if (hooks := self._hooks_) is not None:
             started = hooks.transition_started
             started(self, t)
-        if (hooks := self._hooks) is not None:
+        if (hooks := self._hooks_) is not None:
             negotiated = hooks.transition_negotiated
             negotiated(self, t)
         if plan.accepted:
-            self._time += plan.delta
-            self._node = plan.next
-            if (hooks := self._hooks) is not None:
+            self._time_ += plan.delta
+            self._node_ = plan.next
+            if (hooks := self._hooks_) is not None:
                 committed = hooks.transition_committed
                 committed(self, t)

@@ -92,10 +92,11 @@ class Suite:
         return f"<Suite {self.owner or '(mapping)'}: {names or 'no handlers'}>"
 
 
-_Key: TypeAlias = "tuple[Schema, str, bool, bool]"
-# A suite holds functions, and a function that says `super()` holds its class: a cache that kept suites would keep
-# those classes for ever. So both ends are weak: a suite lives as long as some machine, or its class, has it.
-_suites: WeakKeyDictionary[type[Any], WeakValueDictionary[_Key, Suite]] = WeakKeyDictionary()
+_Suites: TypeAlias = "WeakKeyDictionary[Schema, WeakValueDictionary[tuple[str, bool, bool], Suite]]"
+# A suite holds functions, and a function that says `super()` holds its class; a schema holds programs, which hold
+# suites: a cache that kept either would keep those classes for ever. So all of it is weak: a suite lives as long as
+# some machine, or its class, has it.
+_suites: WeakKeyDictionary[type[Any], _Suites] = WeakKeyDictionary()
 
 
 def suite_of(
@@ -111,10 +112,13 @@ def suite_of(
     """
     if issubclass(owner_type, type):
         raise BindingError("a class has no handlers of its own: bind an object of it")
-    suites = _suites.get(owner_type)
+    of_type = _suites.get(owner_type)
+    if of_type is None:
+        of_type = _suites.setdefault(owner_type, WeakKeyDictionary())
+    suites = of_type.get(schema)
     if suites is None:
-        suites = _suites.setdefault(owner_type, WeakValueDictionary())
-    key = (schema, prefix, strict, own)
+        suites = of_type.setdefault(schema, WeakValueDictionary())
+    key = (prefix, strict, own)
     suite = suites.get(key)
     if suite is None:
         calls = _calls_of(owner_type, Names(schema, prefix), strict=strict, own=own)

@@ -68,7 +68,9 @@ class Explanation:
         asked = phrase(plan.schema, plan.kind, plan.called, auto=plan.auto)
         lines = [f"{asked}: {'accepted' if self.accepted else 'refused'}"]
         if self.accepted:
-            lines += [f"  enters {name}" for name in self.enters] + [f"  exits  {name}" for name in self.exits]
+            lines += [f"  enters {name}" for name in self.enters] + [
+                f"  exits  {name}" for name in self.exits
+            ]
         lines += [f"  without {name}: {why}" for name, why in self.left_out.items()]
         return "\n".join(lines)
 
@@ -102,7 +104,9 @@ def table(machine: Machine) -> str:
     """All states of a machine, a line each: activity, name, tick, flags, relations."""
     schema, time = machine.schema, machine.time
     width = max(len(name) for name in schema.names)
-    lines = [f"{type(machine).__name__} {machine.id}: {len(time.active())} of {schema.n} states active, time {time.sum}"]
+    lines = [
+        f"{type(machine).__name__} {machine.id}: {len(time.active())} of {schema.n} states active, time {time.sum}"
+    ]
     for i, name in enumerate(schema.names):
         mark = "●" if time[i] & 1 else "○"
         notes = "; ".join(part for part in (flags_of(schema, i), relations_of(schema, i)) if part)
@@ -116,7 +120,14 @@ def rich_table(machine: Machine) -> Any:
     from rich.text import Text
 
     schema, time = machine.schema, machine.time
-    shown = Table("state", "tick", "flags", "relations", title=f"{type(machine).__name__} {machine.id}", title_justify="left")
+    shown = Table(
+        "state",
+        "tick",
+        "flags",
+        "relations",
+        title=f"{type(machine).__name__} {machine.id}",
+        title_justify="left",
+    )
     shown.columns[1].justify = "right"
     for i, name in enumerate(schema.names):
         active = bool(time[i] & 1)

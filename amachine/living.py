@@ -1,4 +1,4 @@
-"""The life of a machine: opening, the tasks that live in it, errors from outside of handlers, and closing. SEMANTICS section 7."""
+"""The life of a machine: opening, errors from outside of handlers, and closing. SEMANTICS section 7."""
 
 # pyright: reportPrivateUsage=false
 # The rooms of a machine share its memory; nobody else does.
@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from amachine.binding import Binding
-from amachine.conduct import Life, current
+from amachine.conduct import Life
 from amachine.errors import MachineClosed, WaitError
 from amachine.mutation import ErrorInfo, Kind, Result, Status
 from amachine.queue import Evaluation
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 class Living(Binding):
     """A machine that is opened and closed."""
 
-    __slots__ = ("_children", "_parent", "_pipe")
+    __slots__ = ("_children_", "_parent_", "_pipe_")
 
-    _children: tuple[ref[Machine], ...]
-    _parent: Machine | None
-    _pipe: bool
+    _children_: tuple[ref[Machine], ...]
+    _parent_: Machine | None
+    _pipe_: bool
 
     _native_tasks: ClassVar[bool] = True
     """Whether tasks on asyncio are the loop's own, and not anyio's; for measuring the difference."""
@@ -40,27 +40,27 @@ class Living(Binding):
     @property
     def parent(self) -> Machine | None:
         """The machine that closes this one with itself."""
-        return self._parent
+        return self._parent_
 
     @property
     def children(self) -> tuple[Machine, ...]:
         """The machines that close with this one. It does not keep them alive."""
-        return tuple(child for each in self._children if (child := each()) is not None)
+        return tuple(child for each in self._children_ if (child := each()) is not None)
 
     @property
     def is_open(self) -> bool:
         """Whether it lives in an event loop now."""
-        return self._life == Life.OPEN
+        return self._life_ == Life.OPEN
 
     @property
     def is_closing(self) -> bool:
         """Whether it is being closed, or has been."""
-        return self._life >= Life.CLOSING
+        return self._life_ >= Life.CLOSING
 
     @property
     def is_closed(self) -> bool:
         """Whether it is closed. It still answers questions, from its last state."""
-        return self._life == Life.CLOSED
+        return self._life_ == Life.CLOSED
 
     def scope(self, state: AnyState) -> Scope:
         """`async with machine.scope(S.Ready): …` leaves quietly when the state's tick moves, also if it is inactive now.
@@ -74,16 +74,20 @@ class Living(Binding):
 
         from amachine.loops import here
 
-        if self._owner == get_ident():
-            raise WaitError(f"machine {self._id} cannot be opened from one of its handlers", machine=self._id)
+        if self._owner_ == get_ident():
+            raise WaitError(
+                f"machine {self._id_} cannot be opened from one of its handlers", machine=self._id_
+            )
         loop, home, runtime = here(), get_ident(), self._the_tasks()
 
         def move_in() -> None:
-            if self._life != Life.FREE:
-                raise MachineClosed(f"machine {self._id} has been opened before: make another", machine=self._id)
+            if self._life_ != Life.FREE:
+                raise MachineClosed(
+                    f"machine {self._id_} has been opened before: make another", machine=self._id_
+                )
             runtime.live_in(loop)
-            self._home = home
-            self._life = Life.OPEN
+            self._home_ = home
+            self._life_ = Life.OPEN
 
         # A thread that is draining gets as far as this, and leaves the rest to the loop.
         with CancelScope(shield=True):
@@ -106,8 +110,11 @@ class Living(Binding):
         inside: Machine | None = task.runtime.machine if task is not None else None
         while inside is not None:
             if inside is self:
-                raise WaitError(f"machine {self._id} cannot be closed from its own task: it would wait for itself", machine=self._id)
-            inside = inside._parent
+                raise WaitError(
+                    f"machine {self._id_} cannot be closed from its own task: it would wait for itself",
+                    machine=self._id_,
+                )
+            inside = inside._parent_
         runtime = self._the_tasks()
         quiet = runtime.leave_body(kind, error, trace)
         try:
@@ -125,12 +132,12 @@ class Living(Binding):
         from anyio import CancelScope
 
         with CancelScope(shield=True):
-            if self._life >= Life.CLOSING:  # the parent is at it
+            if self._life_ >= Life.CLOSING:  # the parent is at it
                 await self.when_closed()
                 return
             async with AsyncExitStack() as last_first:
                 last_first.callback(self._finish_closing)
-                last_first.push_async_callback(self._the_tasks().close, self._limits.grace)
+                last_first.push_async_callback(self._the_tasks().close, self._limits_.grace)
                 last_first.push_async_callback(self._shut_children)
                 last_first.callback(self._begin_closing)
                 last_first.callback(self._dispose)
@@ -140,20 +147,22 @@ class Living(Binding):
 
         async with AsyncExitStack() as stack:
             for child in self.children:
-                stack.push_async_callback(child._shut if child._home == get_ident() else child._shut_elsewhere)
+                stack.push_async_callback(
+                    child._shut if child._home_ == get_ident() else child._shut_elsewhere
+                )
 
     async def _shut_elsewhere(self) -> None:
         """Close, for a parent in another event loop: have the body of `async with` left, and wait for that."""
         from anyio import move_on_after
 
-        if self._life < Life.OPEN or self._the_tasks().is_over():
+        if self._life_ < Life.OPEN or self._the_tasks().is_over():
             self.close()
             return
         self._the_tasks().dismiss()
-        with move_on_after(self._limits.grace) as late:
+        with move_on_after(self._limits_.grace) as late:
             await self.when_closed()
         if late.cancelled_caught:
-            self._log("machine %s does not close with its parent: its event loop is busy", self._id)
+            self._log("machine %s does not close with its parent: its event loop is busy", self._id_)
 
     def close(self) -> None:
         """Close a machine that has no background work: at once, or, while a transition runs, right after what it queued.
@@ -161,14 +170,15 @@ class Living(Binding):
         Again: nothing. Errors: `WaitError` where the machine, or a child, lives in an event loop.
         """
         for machine in (self, *self.children):
-            if machine._life == Life.OPEN:
+            if machine._life_ == Life.OPEN:
                 if machine._the_tasks().is_over():
                     machine._loop_is_gone()
                 else:
                     raise WaitError(
-                        f"machine {machine._id} lives in an event loop: leave its `async with` instead", machine=machine._id
+                        f"machine {machine._id_} lives in an event loop: leave its `async with` instead",
+                        machine=machine._id_,
                     )
-        if self._life >= Life.CLOSING:
+        if self._life_ >= Life.CLOSING:
             return
         from contextlib import ExitStack
 
@@ -180,33 +190,33 @@ class Living(Binding):
             last_first.callback(self._dispose)
 
     def _dispose(self) -> None:
-        schema = self._program.schema
+        schema = self._program_.schema
         if "Disposing" in schema.index:
             result = self._submit(Kind.ADD, 1 << schema.index["Disposing"])
             if result.canceled:
-                self._log("machine %s closes although Disposing was refused: %s", self._id, result.why)
+                self._log("machine %s closes although Disposing was refused: %s", self._id_, result.why)
 
     def _begin_closing(self) -> None:
-        self._life = Life.CLOSING
+        self._life_ = Life.CLOSING
 
     def _finish_closing(self) -> None:
-        self._life = Life.CLOSED
-        self._home = None
+        self._life_ = Life.CLOSED
+        self._home_ = None
         # Whoever has the lock, now or next, finds this and answers what is queued: a thread may still be on its way in.
-        self._inbox.append(Evaluation(lambda: None, Wait.make("closing")))
+        self._inbox_.append(Evaluation(lambda: None, Wait.make("closing")))
         self._drain_inbox()
-        while self._farewells:
-            self._farewells.pop().fulfil(None)
+        while self._farewells_:
+            self._farewells_.pop().fulfil(None)
         self._the_waits().close(self._closed_error())
-        for tracer in self._tracers:
+        for tracer in self._tracers_:
             self.detach(tracer)
 
     def _abandon(self) -> None:
         """Answer what was queued, or is queued too late: nothing of it will run."""
         closed = self._closed_error()
-        if self._inbox:
+        if self._inbox_:
             self._take_over()
-        queue = self._queue
+        queue = self._queue_
         while queue:
             entry = queue.pop()
             if isinstance(entry, Evaluation):
@@ -214,12 +224,12 @@ class Living(Binding):
             else:
                 for result in entry.results:
                     result.settle(Status.CANCELED, str(closed), closed)
-        idlers, self._idlers = self._idlers, None
+        idlers, self._idlers_ = self._idlers_, None
         for wait in idlers or ():
             wait.fulfil(None)
 
     def _closed_error(self) -> MachineClosed:
-        return MachineClosed(f"machine {self._id} is closed", machine=self._id)
+        return MachineClosed(f"machine {self._id_} is closed", machine=self._id_)
 
     # -- errors from outside of handlers, and what the engine asks of the outside
 
@@ -227,41 +237,42 @@ class Living(Binding):
         """Report an error: add `Exception`, and `state` with it. None and a cancellation are ignored: *canceled*."""
         if error is None or _is_cancellation(error):
             return Result(Status.CANCELED, "a cancellation is no error" if error else "there is no error")
-        called = self._program.schema.exception | (0 if state is None else 1 << self._index(state))
-        info = ErrorInfo(error, _formatted(error), None, current.get())
-        self._error = error
+        called = self._program_.schema.exception | (0 if state is None else 1 << self._index(state))
+        # Without the present record: reported from a handler of Exception, each would keep the one before, for ever.
+        info = ErrorInfo(error, _formatted(error))
+        self._error_ = error
         self._announce(info)
         return self._submit(Kind.ADD, called, info)
 
     def _the_tasks(self) -> Runtime:
-        tasks = self._tasks
+        tasks = self._tasks_
         if tasks is None:
             from amachine.runtime import Runtime
 
             with making:  # a thread that drains, and one that opens the machine, must not make two
-                tasks = self._tasks
+                tasks = self._tasks_
                 if tasks is None:
-                    tasks = self._tasks = Runtime(cast("Machine", self))
+                    tasks = self._tasks_ = Runtime(cast("Machine", self))
         return cast("Runtime", tasks)
 
     def _spawn(self, event: Event[Any], fn: Any, args: tuple[Any, ...]) -> None:
         self._the_tasks().spawn(event, fn, args)
 
     def _may_end(self) -> bool:
-        if self._tasks is None or self._life == Life.CLOSED:
+        if self._tasks_ is None or self._life_ == Life.CLOSED:
             return False
         from amachine.runtime import OWN, working
 
         task = working.get()
-        return task is not None and task.runtime is self._tasks and task.state == OWN
+        return task is not None and task.runtime is self._tasks_ and task.state == OWN
 
     def _loop_is_gone(self) -> None:
         """The event loop ended without leaving `async with`: go on without it."""
-        if self._life == Life.OPEN:
-            self._home = None
-            self._life = Life.FREE
+        if self._life_ == Life.OPEN:
+            self._home_ = None
+            self._life_ = Life.FREE
             self._the_tasks().forget()
-        elif self._life == Life.CLOSING:
+        elif self._life_ == Life.CLOSING:
             self._finish_closing()
         self._drain_inbox()
 
@@ -269,30 +280,32 @@ class Living(Binding):
         self._raise_front(ErrorInfo(error, _formatted(error), name, None))
 
     def _callback_failed(self, label: str, error: Exception) -> None:
-        self._raise_front(ErrorInfo(error, _formatted(error), f"callback of {label}", self._running))
+        self._raise_front(ErrorInfo(error, _formatted(error), f"callback of {label}", self._running_))
 
     def _raise_front(self, info: ErrorInfo) -> None:
         """Add `Exception` at the front, from wherever this is."""
-        if self._life == Life.CLOSED:
+        if self._life_ == Life.CLOSED:
             self._report(info)
-        elif self._owner == get_ident():
-            t = self._running
+        elif self._owner_ == get_ident():
+            t = self._running_
             if t is not None and t.plan.called & t.plan.schema.exception:
                 self._report(info)
             else:
                 self._push_error(info, t)
         else:
             # Made here, for it knows by the context what caused it.
-            mutation = self._mutation(Kind.ADD, self._program.schema.exception, info)
-            turn: Wait[None] = Wait.make(f"an error of {self._id}")
-            turn.add_parker(lambda: self._report(info) if turn.error is not None else None)  # closed before it came
-            self._inbox.append(Evaluation(lambda: self._push_error(info, mutation), turn))
+            mutation = self._mutation(Kind.ADD, self._program_.schema.exception, info)
+            turn: Wait[None] = Wait.make(f"an error of {self._id_}")
+            turn.add_parker(
+                lambda: self._report(info) if turn.error is not None else None
+            )  # closed before it came
+            self._inbox_.append(Evaluation(lambda: self._push_error(info, mutation), turn))
             self._knock()
 
     def _announce(self, info: ErrorInfo) -> None:
         super()._announce(info)
-        if self._pipe and self._parent is not None:
-            self._parent.add_error(info.error)
+        if self._pipe_ and self._parent_ is not None:
+            self._parent_.add_error(info.error)
 
 
 def _formatted(error: BaseException) -> str:
@@ -305,5 +318,8 @@ def _is_cancellation(error: BaseException) -> bool:
     """Whether this says that somebody gave up, in whichever event loop: asked of the loops that are loaded."""
     import sys
 
-    kinds = (getattr(sys.modules.get("asyncio"), "CancelledError", None), getattr(sys.modules.get("trio"), "Cancelled", None))
+    kinds = (
+        getattr(sys.modules.get("asyncio"), "CancelledError", None),
+        getattr(sys.modules.get("trio"), "Cancelled", None),
+    )
     return any(kind is not None and isinstance(error, kind) for kind in kinds)

@@ -11,7 +11,6 @@ from itertools import count
 from threading import Lock, get_ident
 from time import perf_counter
 from typing import (
-    TYPE_CHECKING,
     Any,
     ClassVar,
     Never,
@@ -24,13 +23,13 @@ from typing import (
 )
 from weakref import WeakSet, ref
 
-from amachine import inspection
+from amachine import binding, inspection
 from amachine._bits import odd_lanes
 from amachine.asking import Bare
-from amachine.binding import everywhere
 from amachine.bound import BoundState
 from amachine.conduct import Limits
 from amachine.declare import P, State, States, any_enter, any_state, reserve
+from amachine.errors import BindingError
 from amachine.handlers import suite_of
 from amachine.living import Living
 from amachine.mutation import Kind, Result
@@ -38,10 +37,6 @@ from amachine.schema import Schema
 from amachine.tracers.base import Tracer
 from amachine.transition import Program, program_of
 from amachine.waiting import AnyState
-
-if TYPE_CHECKING:
-
-    pass
 
 T = TypeVar("T")
 _ids = count(1)
@@ -82,10 +77,14 @@ class SchemaOfMachine:
     """
 
     def __get__(self, machine: Machine | None, owner: type[Machine]) -> Schema:
-        return owner.schema if machine is None else machine._program.schema
+        return owner.schema if machine is None else machine._program_.schema
 
     def __set__(self, machine: Machine, value: Never) -> NoReturn:
         raise AttributeError(f"machine {machine.id} keeps its schema: make another machine, of another one")
+
+
+_own_names: set[str] = set()
+"""The private names of machines. A subclass that took one, `_submit` say, would break the engine without a word."""
 
 
 class Machine(Living, States):
@@ -95,13 +94,24 @@ class Machine(Living, States):
     from any thread. `Machine(id, **options)`: see `Options`. Errors: `BindingError` where a handler does not fit.
     """
 
-    __slots__ = ("__dict__", "_tags")
+    __slots__ = ("__dict__", "_tags_")
 
     any_enter = staticmethod(any_enter)
     any_state = staticmethod(any_state)
 
     _reserved: ClassVar[frozenset[str]] = frozenset()
     """Names that no state may have: the public ones of this class."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in cls.__dict__:
+            if name in _own_names:
+                mend = "choose another name: those that machines use themselves cannot be overridden"
+                raise BindingError(
+                    f"{cls.__name__}.{name} would replace what every machine has: {mend}",
+                    owner=cls.__name__,
+                    handler=name,
+                )
 
     def __init__(self, id: str | None = None, **options: Unpack[Options]) -> None:
         cls = type(self)
@@ -113,7 +123,12 @@ class Machine(Living, States):
         self._make(program, id, **options)
 
     @classmethod
-    def of(cls, schema: Schema | type[States] | Mapping[str, Any], id: str | None = None, **options: Unpack[Options]) -> Self:
+    def of(
+        cls,
+        schema: Schema | type[States] | Mapping[str, Any],
+        id: str | None = None,
+        **options: Unpack[Options],
+    ) -> Self:
         """Make a machine of a schema without behaviour: a `Schema`, a `States` class, or data for `Schema.parse`."""
         if isinstance(schema, Mapping):
             schema = Schema.parse(schema)
@@ -139,28 +154,34 @@ class Machine(Living, States):
         grace: float = 5.0,
         raise_errors: bool = False,
     ) -> None:
-        if raise_errors or handler_timeout != 0.1 or queue_limit != 1000 or depth_limit != 1000 or grace != 5.0:
+        if (
+            raise_errors
+            or handler_timeout != 0.1
+            or queue_limit != 1000
+            or depth_limit != 1000
+            or grace != 5.0
+        ):
             budget = float("inf") if _DEBUG or handler_timeout is None else handler_timeout
             limits = Limits(queue_limit, depth_limit, budget, raise_errors, grace)
         else:
             limits = _LIMITS
         name = id or f"{type(self).__name__}-{next(_ids)}"
         super().__init__(name, program, Lock(), limits, perf_counter, get_ident)
-        self._bindings = ()
-        self._tracers = ()
-        self._tags = tuple(tags)
-        self._children = ()
-        self._farewells = []
-        self._parent = parent
-        self._pipe = pipe_errors
+        self._bindings_ = ()
+        self._tracers_ = ()
+        self._tags_ = tuple(tags)
+        self._children_ = ()
+        self._farewells_ = []
+        self._parent_ = parent
+        self._pipe_ = pipe_errors
         _machines.add(self)
         for owner in handlers:
             self.bind(owner)
         if parent is not None:
-            parent._children = (*(child for child in parent._children if child() is not None), ref(self))
-            tracers = (*(tracer for tracer in parent._tracers if tracer.inheritable), *tracers)
-        if everywhere:
-            tracers = (*everywhere, *tracers)
+            parent._children_ = (*(child for child in parent._children_ if child() is not None), ref(self))
+            tracers = (*(tracer for tracer in parent._tracers_ if tracer.inheritable), *tracers)
+        if binding.everywhere:
+            tracers = (*binding.everywhere, *tracers)
         for tracer in tracers:
             self.attach(tracer)
 
@@ -169,14 +190,14 @@ class Machine(Living, States):
     @property
     def id(self) -> str:
         """Its name: given, or made of the class's name and a counter."""
-        return self._id
+        return self._id_
 
     schema = SchemaOfMachine()
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Its labels."""
-        return self._tags
+        return self._tags_
 
     def _bind_state(self, state: State[..., Any]) -> BoundState[..., Any]:
         return BoundState(self, self._index(state))
@@ -239,7 +260,7 @@ class Machine(Living, States):
 
     def __repr__(self) -> str:
         clock = str(self.clock)
-        return f"<{type(self).__name__} {self._id}{' ' if clock else ''}{clock}>"
+        return f"<{type(self).__name__} {self._id_}{' ' if clock else ''}{clock}>"
 
     def __format__(self, spec: str) -> str:
         """`format(machine, "mermaid")` draws it; without a spec it is the repr."""
@@ -253,6 +274,12 @@ class Machine(Living, States):
         return inspection.rich_table(self)
 
 
+_own_names.update(
+    name
+    for base in Machine.__mro__[:-1]
+    for name in vars(base)
+    if name.startswith("_") and not name.startswith("__") and name != "_native_tasks"
+)
 Machine._reserved = frozenset(name for name in dir(Machine) if not name.startswith("_")) - {"Exception"}
 reserve(Machine._reserved)
 
@@ -267,14 +294,14 @@ def _after_fork() -> None:
     """
     here = get_ident()
     for machine in tuple(_machines):
-        if machine._lock.acquire(False):
-            machine._lock.release()
-        elif machine._owner != here:
-            machine._lock = Lock()
-            machine._owner = 0
-            machine._running = None
-            program = machine._program
-            machine._node = program.situation(odd_lanes(machine._time, program.schema.n))
+        if machine._lock_.acquire(False):
+            machine._lock_.release()
+        elif machine._owner_ != here:
+            machine._lock_ = Lock()
+            machine._owner_ = 0
+            machine._running_ = None
+            program = machine._program_
+            machine._node_ = program.situation(odd_lanes(machine._time_, program.schema.n))
 
 
 if hasattr(os, "register_at_fork"):

@@ -33,7 +33,9 @@ class Tells(Protocol):
     """Something that can be asked why, such as the record of a transition."""
 
     @property
-    def why(self) -> str: ...
+    def why(self) -> str:
+        """One sentence."""
+        ...
 
 
 Reason: TypeAlias = "str | Tells"
@@ -101,7 +103,18 @@ class Source:
 class Mutation:
     """A request to add, remove, set or toggle the called states, as it waits in a queue or runs."""
 
-    __slots__ = ("args", "auto", "called", "depth", "kind", "queue_tick", "results", "schema", "source", "trail")
+    __slots__ = (
+        "args",
+        "auto",
+        "called",
+        "depth",
+        "kind",
+        "queue_tick",
+        "results",
+        "schema",
+        "source",
+        "trail",
+    )
 
     schema: Schema
     kind: Kind
@@ -173,10 +186,12 @@ class Result:
     """The queue tick at which a queued mutation runs; None where it ran at once, and while another thread's is not taken over."""
     error: BaseException | None = None
     """With `raise_errors`: the first error of this mutation's handlers."""
-    _waiter: Callable[[Result], Wait[Result]] | None = None
+    _waiter: Callable[[], Wait[Result]] | None = None
     _waits: list[Wait[Result]] | None = None
 
-    def __init__(self, status: Status, reason: Reason = "", *, waiter: Callable[[Result], Wait[Result]] | None = None) -> None:
+    def __init__(
+        self, status: Status, reason: Reason = "", *, waiter: Callable[[], Wait[Result]] | None = None
+    ) -> None:
         self.status = status
         self._reason: Reason = reason
         if waiter is not None:
@@ -213,10 +228,12 @@ class Result:
 
     def when_done(self) -> Wait[Result] | None:
         """A wait for the final answer, or None when it is final already."""
-        waiter = self._waiter  # read once: the thread that drains may settle this, and take it away, at any moment
+        waiter = (
+            self._waiter
+        )  # read once: the thread that drains may settle this, and take it away, at any moment
         if self.status is not Status.QUEUED or waiter is None or self._waits is None:
             return None
-        wait = waiter(self)
+        wait = waiter()
         self._waits.append(wait)
         if self.done:  # settled meanwhile, by the thread that drains
             self._wake(wait)

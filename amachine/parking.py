@@ -38,11 +38,11 @@ class MachineParking:
         if machine is None:
             return
         here = get_ident()
-        if machine._owner == here:
+        if machine._owner_ == here:
             raise WaitError(
                 f"{wait.label}: a handler cannot block its own machine: use .then()", machine=machine.id
             )
-        if machine._home == here:
+        if machine._home_ == here:
             raise WaitError(f"{wait.label}: this would block the event loop: await it", machine=machine.id)
 
     def block(self, wait: Wait[Any], timeout: float | None, /) -> None:
@@ -64,6 +64,6 @@ class MachineParking:
     def met(self, wait: Wait[Any], /) -> None:
         """What was waited for has come true: tell the tracers."""
         machine = self._machine()
-        hooks = None if machine is None else machine._hooks
+        hooks = None if machine is None else machine._hooks_
         if hooks is not None:
             hooks.wait_met(machine, wait)

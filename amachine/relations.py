@@ -31,7 +31,9 @@ class Resolution:
     """The called multi states among `enters` that are active already."""
 
 
-def resolve(schema: Schema, active: int, kind: Kind, called: int, *, partial: bool = False, banned: int = 0) -> Resolution:
+def resolve(
+    schema: Schema, active: int, kind: Kind, called: int, *, partial: bool = False, banned: int = 0
+) -> Resolution:
     """Resolve one mutation on a set of active states.
 
     `partial` is for auto mutations, which are accepted as soon as one called state is in. `banned` states are not implied,
@@ -105,7 +107,9 @@ def _conflicting(schema: Schema, members: int, base: int, called: int) -> int:
     return members & ~stay
 
 
-def _second_chance(schema: Schema, target: int, base: int, called: int, active: int, reentered: int, banned: int) -> int:
+def _second_chance(
+    schema: Schema, target: int, base: int, called: int, active: int, reentered: int, banned: int
+) -> int:
     """Step 3: let back in whatever nothing that is in speaks against, strongest claim first."""
     while True:
         implied = 0
@@ -122,7 +126,7 @@ def _second_chance(schema: Schema, target: int, base: int, called: int, active: 
 
 
 def objections(schema: Schema, target: int, state: int) -> int:
-    """What keeps a state out of a target: the missing ones it requires, and the present ones that remove it or that it removes."""
+    """What keeps a state out of a target: missing ones it requires, present ones that remove it or that it removes."""
     return schema.require[state] & ~target | (schema.removed_by[state] | schema.remove[state]) & target
 
 

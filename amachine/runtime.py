@@ -69,7 +69,7 @@ class Task:
         working.set(self)
         current.set(self.cause)  # one that had to wait for its turn was started by somebody else
         state = None if self.state == OWN else machine.schema.names[self.state]
-        hooks = machine._hooks
+        hooks = machine._hooks_
         if hooks is not None:
             hooks.task_started(machine, self.name, state)
         error: BaseException | None = None
@@ -88,7 +88,7 @@ class Task:
         error = error or self._cancelled
         self._cancelled = None
         try:
-            hooks = machine._hooks
+            hooks = machine._hooks_
             if hooks is not None:
                 hooks.task_ended(machine, self.name, state, error)
             if error is not None:
@@ -295,7 +295,7 @@ class Runtime:
     def start(self, step: Step, event: Event[Any]) -> None:
         """Start a `task` handler, bound to the present activation of its state."""
         fn, slot, call, _, _ = step
-        if self.machine._life < Life.CLOSING:
+        if self.machine._life_ < Life.CLOSING:
             work = partial(fn, self.machine._owner_of(slot), event)
             self._take(Task(self, call.state, call.label, work, event.transition, call.timeout))
 
@@ -328,7 +328,7 @@ class Runtime:
         task = working.get()
         if task is not None and task.runtime is self and task.state == state and task.cause is t:
             return not task.over
-        if not machine._node.active & bit:
+        if not machine._node_.active & bit:
             return False
         # Of a multi state the tick tells re-entries, not activations.
         return bool(machine.schema.multi & bit) or machine._tick(state) == t.time_before[state] + 1
@@ -372,7 +372,7 @@ class Runtime:
         if not isinstance(left, Exception):
             self.stop(left)
             return
-        if self._error is None and self.machine._limits.raise_errors:
+        if self._error is None and self.machine._limits_.raise_errors:
             self._error = left
         try:
             self.machine._task_failed(task.name, left)
@@ -439,7 +439,7 @@ class Runtime:
             raise MachineClosed(f"{what}: machine {name} is {age}", machine=name)
         if not machine.is_open:
             raise WaitError(f"{what}: machine {name} is not open: do it inside `async with`", machine=name)
-        if machine._home != get_ident():
+        if machine._home_ != get_ident():
             raise WaitError(
                 f"{what} from another thread than that of machine {name}'s event loop", machine=name
             )

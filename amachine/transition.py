@@ -49,7 +49,8 @@ class Plan:
     """Everything about a transition that can be known before its handlers are asked. All sets are masks."""
 
     __slots__ = (
-        "accepted", "active", "asks", "auto", "autos", "banned", "called", "delta", "ends", "enters", "exits", "finals", "kind", "leads", "moved",
+        "accepted", "active", "asks", "auto", "autos", "banned", "called", "delta", "ends", "enters", "exits",
+        "finals", "kind", "leads", "moved",
         "negotiation", "next", "plain", "reentries", "refusal", "schema", "silent", "target", "tasks",
         "wanting",
     )  # fmt: skip
@@ -117,7 +118,18 @@ class Plan:
 class Program:
     """A schema with its handlers, compiled on demand; shared by every machine that has both."""
 
-    __slots__ = ("_calls", "_count", "_filled", "_health", "_situations", "first", "has_handlers", "phases", "schema", "suites")
+    __slots__ = (
+        "_calls",
+        "_count",
+        "_filled",
+        "_health",
+        "_situations",
+        "first",
+        "has_handlers",
+        "phases",
+        "schema",
+        "suites",
+    )
 
     def __init__(self, schema: Schema, suites: tuple[Suite, ...]) -> None:
         self.schema = schema
@@ -158,7 +170,9 @@ class Program:
     def auto_plan(self, at: Situation, called: int, banned: int = 0) -> Plan:
         """The plan of the auto mutation in this situation, `banned` states taken out of it."""
         key = called << self.schema.n | banned
-        return at.auto.get(key) or self._keep(at.auto, key, self._compile(at, Kind.ADD, called, auto=True, banned=banned))
+        return at.auto.get(key) or self._keep(
+            at.auto, key, self._compile(at, Kind.ADD, called, auto=True, banned=banned)
+        )
 
     def _keep(self, table: dict[int, Plan], key: int, plan: Plan) -> Plan:
         if self._count >= PLAN_LIMIT:
@@ -173,12 +187,21 @@ class Program:
             self._filled.append(table)
         return table.setdefault(key, plan)
 
-    def _compile(self, at: Situation, kind: Kind, called: int, *, auto: bool = False, banned: int = 0) -> Plan:
+    def _compile(
+        self, at: Situation, kind: Kind, called: int, *, auto: bool = False, banned: int = 0
+    ) -> Plan:
         schema, active = self.schema, at.active
         called &= ~banned
         found = relations.resolve(schema, active, kind, called, partial=auto, banned=banned)
         plan = Plan()
-        plan.schema, plan.kind, plan.called, plan.active, plan.auto, plan.banned = schema, kind, called, active, auto, banned
+        plan.schema, plan.kind, plan.called, plan.active, plan.auto, plan.banned = (
+            schema,
+            kind,
+            called,
+            active,
+            auto,
+            banned,
+        )
         plan.target, plan.accepted = found.target, found.accepted
         plan.enters, plan.exits, plan.reentries = found.enters, found.exits, found.reentries
         plan.negotiation = plan.finals = plan.ends = plan.tasks = ()
@@ -209,7 +232,9 @@ class Program:
         order = self.schema.enter_order
         enters = [i for i in order if plan.enters >> i & 1]
         exits = [i for i in reversed(order) if plan.exits >> i & 1]
-        stays = [i for i in order if plan.active & plan.target & (1 << i)] if plan.kind is not Kind.REMOVE else ()
+        stays = (
+            [i for i in order if plan.active & plan.target & (1 << i)] if plan.kind is not Kind.REMOVE else ()
+        )
         pairs = [
             (foo, bar)
             for phase, foo, bar in sorted(self._calls, key=lambda key: key[1:])
@@ -313,7 +338,9 @@ class Transition:
         mutation = self._mutation
         if mutation is None:
             plan = self.plan
-            mutation = Mutation(plan.schema, plan.kind, plan.called | plan.banned, self.args, auto=plan.auto, depth=self.depth)
+            mutation = Mutation(
+                plan.schema, plan.kind, plan.called | plan.banned, self.args, auto=plan.auto, depth=self.depth
+            )
             mutation.source = self.cause
             mutation.queue_tick = self.queue_tick
             self._mutation = mutation
@@ -407,7 +434,9 @@ class Transition:
         """Every state that was called, active or implied and is not in the target, with the reason."""
         names = self.plan.schema.names
         banned = self.plan.banned << 1  # so that a handler without a state, which is at -1, finds no bit
-        kept_out = {names[call.subject]: refusal(call) for call in self.vetoes if banned >> call.subject + 1 & 1}
+        kept_out = {
+            names[call.subject]: refusal(call) for call in self.vetoes if banned >> call.subject + 1 & 1
+        }
         return {**self.plan.left_out(), **kept_out}
 
     @property
@@ -434,7 +463,9 @@ def refusal(veto: Call) -> str:
 
 def program_of(schema: Schema, suites: tuple[Suite, ...]) -> Program:
     """The program of a schema and its handlers. Shared, and kept as long as the schema, if the handlers are of classes."""
-    if any(not suite.owner for suite in suites):  # a mapping of functions: made for one machine, and gone with it
+    if any(
+        not suite.owner for suite in suites
+    ):  # a mapping of functions: made for one machine, and gone with it
         return Program(schema, suites)
     program: Program | None = schema.memo.get(suites)
     if program is not None:

@@ -24,9 +24,9 @@ AnyState: TypeAlias = State[..., Any] | str
 class Waiting(Express):
     """An engine that can be waited for."""
 
-    __slots__ = ("_farewells",)
+    __slots__ = ("_farewells_",)
 
-    _farewells: list[Wait[None]]
+    _farewells_: list[Wait[None]]
 
     def when(self, *states: AnyState) -> Wait[None]:
         """Wait until all of these are active at one moment, after a commit."""
@@ -39,9 +39,13 @@ class Waiting(Express):
         return self._wait(subscriptions.when(0, mask, self._label("when_not", states)), now=True)
 
     @overload
-    def when_args(self, state: State[..., A], where: Callable[[A], object] | Mapping[str, Any] | None = ...) -> Wait[A]: ...
+    def when_args(
+        self, state: State[..., A], where: Callable[[A], object] | Mapping[str, Any] | None = ...
+    ) -> Wait[A]: ...
     @overload
-    def when_args(self, state: str, where: Callable[[Any], object] | Mapping[str, Any] | None = ...) -> Wait[Any]: ...
+    def when_args(
+        self, state: str, where: Callable[[Any], object] | Mapping[str, Any] | None = ...
+    ) -> Wait[Any]: ...
     def when_args(self, state: Any, where: Any = None) -> Wait[Any]:
         """Wait until the state enters, or re-enters, and stays, by a mutation whose arguments fit. Yields those.
 
@@ -49,7 +53,7 @@ class Waiting(Express):
         """
         index = self._index(state)
         label = self._label("when_args", (state,))
-        wait = subscriptions.when_args(index, _filter(where), label, born=self._count)
+        wait = subscriptions.when_args(index, _filter(where), label, born=self._count_)
         return self._wait(wait, now=False)
 
     def when_time(self, ticks: Mapping[State[..., Any], int] | Mapping[str, int]) -> Wait[Clock]:
@@ -61,7 +65,9 @@ class Waiting(Express):
         """Wait until the state's tick has moved by so many from now. Yields the clock."""
         index = self._index(state)
         target = {index: self._tick(index) + ticks}
-        return self._wait(subscriptions.when_time(target, self._label(f"when_ticks({ticks})", (state,))), now=True)
+        return self._wait(
+            subscriptions.when_time(target, self._label(f"when_ticks({ticks})", (state,))), now=True
+        )
 
     @overload
     def when_next(self, state: State[..., A]) -> Wait[A]: ...
@@ -71,7 +77,9 @@ class Waiting(Express):
         """Wait until the state is activated anew: not the present activation. Yields its arguments."""
         index = self._index(state)
         now = self._tick(index)
-        return self._wait(subscriptions.when_next(index, now + 1 + (now & 1), self._label("when_next", (state,))), now=True)
+        return self._wait(
+            subscriptions.when_next(index, now + 1 + (now & 1), self._label("when_next", (state,))), now=True
+        )
 
     def when_query(self, fn: Callable[[Clock], object]) -> Wait[Clock]:
         """Wait until `fn(clock)` is true: asked at once, then after every transition that ticked something.
@@ -92,18 +100,18 @@ class Waiting(Express):
     def when_idle(self) -> Wait[None]:
         """Wait until nothing is queued or running."""
         wait: Wait[None] = Wait.make("when_idle")
-        if not self._queue and not self._inbox and self._running is None and self._owner == 0:
+        if not self._queue_ and not self._inbox_ and self._running_ is None and self._owner_ == 0:
             wait.fulfil(None)
         self._wait(wait, now=False)
         if not wait.done:
-            self._inbox.append(wait)
-            if self._owner != self._ident():
+            self._inbox_.append(wait)
+            if self._owner_ != self._ident_():
                 self._knock()
         return wait
 
     def when_error(self) -> Wait[BaseException | None]:
         """Wait until `Exception` is active. Yields the error."""
-        exception = self._program.schema.exception
+        exception = self._program_.schema.exception
 
         def test(now: Any) -> subscriptions.End | None:
             return subscriptions.End(now.error) if now.active & exception else None
@@ -113,29 +121,29 @@ class Waiting(Express):
     def when_closed(self) -> Wait[None]:
         """Wait until the machine has closed."""
         wait: Wait[None] = Wait.make("when_closed")
-        if self._life == Life.CLOSED:
+        if self._life_ == Life.CLOSED:
             wait.fulfil(None)
             return self._wait(wait, now=False)
         self._wait(wait, now=False)
-        self._farewells.append(wait)
-        if self._life == Life.CLOSED:  # meanwhile
+        self._farewells_.append(wait)
+        if self._life_ == Life.CLOSED:  # meanwhile
             wait.fulfil(None)
         return wait
 
     # -- for the rest of the machine
 
     def _when_state(self, index: int, where: Any) -> Wait[Any]:
-        label = self._label("when", (self._program.schema.names[index],))
+        label = self._label("when", (self._program_.schema.names[index],))
         return self._wait(subscriptions.when_args(index, _filter(where), label, or_now=True), now=True)
 
-    def _result_wait(self, result: Result) -> Wait[Result]:
+    def _result_wait(self) -> Wait[Result]:
         return self._wait(Wait.make("result"), now=False)
 
     def _wait(self, wait: Wait[Any], *, now: bool) -> Wait[Any]:
         waits = self._the_waits()
         waits.add(wait, self._moment if now else None)
         if not wait.done:
-            hooks = self._hooks
+            hooks = self._hooks_
             if hooks is not None:
                 hooks.wait_made(self, wait)
             wait.entry.announced()
@@ -145,17 +153,17 @@ class Waiting(Express):
         return Moment(self, None)
 
     def _the_waits(self) -> Waits:
-        waits = self._waits
+        waits = self._waits_
         if waits is None:
             with making:  # two threads, each with its first wait, must not make two
-                waits = self._waits
+                waits = self._waits_
                 if waits is None:
-                    waits = self._waits = Waits(MachineParking(self))
+                    waits = self._waits_ = Waits(MachineParking(self))
         return waits
 
     def _label(self, verb: str, states: Iterable[AnyState]) -> str:
         names = ", ".join(state if isinstance(state, str) else state.name for state in states)
-        return f"{verb}({names}) of {self._id}"
+        return f"{verb}({names}) of {self._id_}"
 
     def _tick(self, index: int) -> int:
         raise NotImplementedError

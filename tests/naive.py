@@ -346,9 +346,7 @@ class NaiveMachine:
         answer = mutation.answer
         if mutation.depth > self.depth_limit:
             answer.status = "canceled"
-            if not self.told_deep:
-                self.told_deep = True
-                self._report(RuntimeError("cascade"), mutation.depth)
+            self._stop_cascade(mutation.depth)
         elif self.queue_limit is not None and len(self.queue) >= self.queue_limit:
             answer.status = "canceled"
             if not self.told_full:
@@ -358,6 +356,11 @@ class NaiveMachine:
             answer.queue_tick = self.queue_tick + sum(not each.front for each in self.queue) + 1
             self.queue.append(mutation)
         return answer
+
+    def _stop_cascade(self, depth: int) -> None:
+        if not self.told_deep:
+            self.told_deep = True
+            self._report(RuntimeError("cascade"), depth)
 
     def _is_duplicate(self, new: NaiveMutation, last: NaiveMutation) -> bool:
         return (
@@ -406,11 +409,11 @@ class NaiveMachine:
             self._commit(t)
             self._run_finals(t)
             ticked = bool(t.outcome.enters or t.outcome.exits)
-            if ticked:
-                self._look_at_waits(t)
             health = kind == "add" and mutation.called in HEALTH
             if ticked and t.failure is None and not mutation.auto and not health:
                 self._push_auto(mutation)
+            if ticked:
+                self._look_at_waits(t)
         self.running.pop()
         mutation.answer.status = "executed" if t.accepted else "canceled"
         self.records.append(
@@ -504,7 +507,9 @@ class NaiveMachine:
 
     def _push_auto(self, mutation: NaiveMutation) -> None:
         called = autos(self.schema, self.active)
-        if called:
+        if called and mutation.depth + 1 > self.depth_limit:
+            self._stop_cascade(mutation.depth + 1)
+        elif called:
             self.queue.insert(
                 0, NaiveMutation("add", called, None, mutation.depth + 1, auto=True, front=True)
             )

@@ -394,7 +394,7 @@ def test_close_of_an_open_machine_is_an_error() -> None:
             with pytest.raises(WaitError, match="async with"):
                 m.close()
             parent = Plain()
-            m._parent = parent
+            m._parent_ = parent
         outer = Plain()
         async with Plain(parent=outer) as child:
             with pytest.raises(WaitError, match=child.id):

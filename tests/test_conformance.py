@@ -6,7 +6,7 @@ import logging
 import re
 import tomllib
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,17 @@ def test_every_recorded_scenario_has_the_recorded_answer(family: str) -> None:
     assert not failed, f"{len(failed)} of {count} differ; ids: {' '.join(failed)}\n{shown}"
     assert not surprises, f"these pass, so they are no divergences: take them out: {' '.join(surprises)}"
     assert count == RECORDED[family], "vectors are missing, or new: count them in RECORDED"
+
+
+@pytest.mark.parametrize("family", ["departures", "negotiation", "nested", "ported"])
+def test_unwatched_machines_go_shorter_ways_to_the_same_answer(family: str) -> None:
+    unwatched = partial(run, watched=False)
+    failed = {
+        vector["id"]: str(difference)
+        for vector in vectors(FOLDER / f"{family}.jsonl.gz")
+        if vector["id"] not in divergences() and (difference := check(vector, unwatched))
+    }
+    assert not failed
 
 
 def test_divergences_are_few_known_and_each_rests_on_a_sentence_of_the_contract() -> None:

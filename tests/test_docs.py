@@ -86,7 +86,7 @@ SPANS = [(name, span) for name, text in ROWS.items() for span in re.findall(r"`(
 
 def keywords() -> set[str]:
     """The keywords of `Machine`, of `State` and its changes, and of the verbs."""
-    takers = (vars(amachine)["State"], vars(amachine.State)["task"], vars(amachine.Machine)["is_queued"])
+    takers = (vars(amachine)["State"], vars(amachine.State)["task"], amachine.Machine.is_queued)
     signatures = (inspect.signature(each) for each in takers)
     return {"timeout", *Options.__annotations__, *(name for each in signatures for name in each.parameters)}
 

@@ -12,7 +12,7 @@ import anyio
 import attrs
 import pytest
 
-from amachine import Event, Machine, State, machine
+from amachine import Event, Machine, State, binding
 from amachine.tracers.log import LogLevel, LogTracer, log_all, machine_log
 from amachine.tracers.shown import ArgsMapper
 
@@ -177,8 +177,8 @@ async def test_tasks_are_operations(lines: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_level_overrides_only_the_hooks_that_it_needs() -> None:
-    assert Flow("f", tracers=[LogTracer("nothing")])._hooks is None
-    hooks = Flow("f", tracers=[LogTracer("changes")])._hooks
+    assert Flow("f", tracers=[LogTracer("nothing")])._hooks_ is None
+    hooks = Flow("f", tracers=[LogTracer("changes")])._hooks_
     assert hooks is not None
     assert not hooks.handlers
     assert repr(LogTracer("changes")) == "<LogTracer changes>"
@@ -215,7 +215,7 @@ def test_the_environment_sets_the_level(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_every_machine_logs_when_the_environment_says_so(monkeypatch: pytest.MonkeyPatch, lines: Any) -> None:
-    monkeypatch.setattr(machine, "everywhere", [])
+    monkeypatch.setattr(binding, "everywhere", [])
     monkeypatch.setenv("AMACHINE_LOG", "changes")
     tracer = log_all()
     flow = Flow("f")

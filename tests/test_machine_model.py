@@ -78,7 +78,9 @@ class Side:
             self.raised.append(f"told {len(self.raised)}")
             got = self.machine.add_error(RuntimeError(self.raised[-1]), *step.states[:1])
         else:
-            got = getattr(self.machine, step.verb)(*step.states, **(dict(step.args) if EXCEPTION not in step.states else {}))
+            got = getattr(self.machine, step.verb)(
+                *step.states, **(dict(step.args) if EXCEPTION not in step.states else {})
+            )
         answer = said(got)
         self.seen.append((step, answer))
         return answer

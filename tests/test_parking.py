@@ -207,7 +207,7 @@ def test_blocking_in_a_handler_is_an_error() -> None:
 async def test_a_thread_that_waits_is_woken_by_the_loop() -> None:
     async with Flow() as m:
         errand = Errand(lambda: m.when(Flow.a).wait(20))
-        await at_last(lambda: m._waits is not None and m._waits.pending)
+        await at_last(lambda: m._waits_ is not None and m._waits_.pending)
         m.a.add()
         assert await errand.done() is None
         late = m.when(Flow.b)
@@ -221,7 +221,7 @@ async def test_a_thread_that_waits_is_woken_by_the_loop() -> None:
 async def test_a_thread_that_waits_is_woken_by_closing() -> None:
     async with Flow() as m:
         errand = Errand(lambda: m.when(Flow.a).wait(20))
-        await at_last(lambda: m._waits is not None and m._waits.pending)
+        await at_last(lambda: m._waits_ is not None and m._waits_.pending)
     with pytest.raises(MachineClosed):
         await errand.done()
 
@@ -263,12 +263,12 @@ async def test_a_cancelled_task_gives_up_alone_and_the_last_takes_the_wait_along
         scopes[0].cancel()
         await rest()
         assert not wait.done
-        assert m._waits is not None
-        assert m._waits.pending
+        assert m._waits_ is not None
+        assert m._waits_.pending
         scopes[1].cancel()
         await rest()
         assert wait.cancelled
-        assert not m._waits.pending
+        assert not m._waits_.pending
 
 
 async def test_cancelling_a_wait_wakes_who_awaits_it() -> None:
@@ -296,8 +296,8 @@ async def test_a_timeout_around_a_wait_unregisters_it() -> None:
     with anyio.move_on_after(0.001) as scope:
         await m.when(Flow.a)
     assert scope.cancelled_caught
-    assert m._waits is not None
-    assert m._waits.pending == ()
+    assert m._waits_ is not None
+    assert m._waits_.pending == ()
 
 
 async def test_what_came_true_before_it_is_awaited_is_not_lost() -> None:
@@ -375,7 +375,7 @@ async def test_a_loop_in_another_thread_is_woken_by_closing(other: str) -> None:
             await m.when(Flow.a)
 
         errand = Errand(anyio.run, elsewhere) if other == "asyncio" else Errand(trio.run, elsewhere)
-        await at_last(lambda: m._waits is not None and m._waits.pending)
+        await at_last(lambda: m._waits_ is not None and m._waits_.pending)
     with pytest.raises(MachineClosed):
         await errand.done()
 

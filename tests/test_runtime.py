@@ -853,7 +853,7 @@ async def test_opening_waits_for_a_thread_that_drains() -> None:
 
         @b.task
         async def on_b(self, e: Event[None]) -> None:
-            self.where.append(self._ident())
+            self.where.append(threading.get_ident())
 
     m = M()
     errand = Errand(m.a.add)
@@ -870,4 +870,4 @@ async def test_opening_waits_for_a_thread_that_drains() -> None:
         assert not opened()
         m.go.set()
         assert await errand.done()
-    assert m.where == [m._ident()]
+    assert m.where == [m._ident_()]

@@ -192,4 +192,4 @@ async def test_scopes_leave_no_trace_on_the_short_path() -> None:
             pass
         m.ready.add()
         m.ready.remove()
-        assert not m._attention & 1
+        assert not m._attention_ & 1

@@ -632,10 +632,10 @@ class TestFork:
     def test_a_machine_at_rest_is_the_same_in_the_child(self) -> None:
         machine = Machine.of({"A": {}, "B": {}}, "m")
         machine.add("A")
-        lock: Lock = machine._lock
+        lock: Lock = machine._lock_
         told = in_child(
             lambda: {
-                "lock": machine._lock is lock,
+                "lock": machine._lock_ is lock,
                 "add": machine.add("B").executed,
                 "tick": machine["A"].tick == 1,
             }

@@ -701,10 +701,10 @@ def test_inheritable_tracers_follow_to_children_made_later() -> None:
 
 
 def test_tracers_of_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    from amachine import machine
+    from amachine import binding
 
     spy = Spy()
-    monkeypatch.setattr(machine, "everywhere", [spy])
+    monkeypatch.setattr(binding, "everywhere", [spy])
     assert Flow("m").tracers == (spy,)
     assert Machine.of({"Wet": {}}, "n", tracers=[spy]).tracers == (spy,)
     assert spy.take() == ["opened m", "opened n"]
@@ -726,7 +726,7 @@ def test_several_tracers_are_called_in_the_order_in_which_they_were_attached() -
 
 def test_a_tracer_without_hooks_costs_no_record() -> None:
     flow = Flow("m", tracers=[Tracer()])
-    assert flow._hooks is None
+    assert flow._hooks_ is None
     assert flow.a.add()
 
 

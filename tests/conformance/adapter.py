@@ -32,13 +32,16 @@ class Recorder(Tracer):
         self.transitions.append(record)
 
 
-def run(scenario: Mapping[str, Any]) -> dict[str, Any]:
-    """The records of a new machine and of each operation on it; or that its schema was refused."""
+def run(scenario: Mapping[str, Any], *, watched: bool = True) -> dict[str, Any]:
+    """The records of a new machine and of each operation on it; or that its schema was refused.
+
+    Not `watched`, they know of no transitions, and the machine may go the shorter ways that it has without tracers.
+    """
     try:
         schema = Schema.parse(scenario["schema"], order=scenario["state_order"])
     except SchemaError as error:
         return {"schema_error": str(error)}
-    driver = Driver(schema, scenario)
+    driver = Driver(schema, scenario, watched=watched)
     init = driver.record({})
     return {"init": init, "ops": [driver.record(driver.perform(op)) for op in scenario["ops"]]}
 
@@ -46,8 +49,8 @@ def run(scenario: Mapping[str, Any]) -> dict[str, Any]:
 class Driver:
     """One machine, its waits by name, and the groups in which they are cancelled."""
 
-    def __init__(self, schema: Schema, scenario: Mapping[str, Any]) -> None:
-        self.recorder = Recorder()
+    def __init__(self, schema: Schema, scenario: Mapping[str, Any], *, watched: bool) -> None:
+        self.recorder = Recorder() if watched else None
         self.waits: dict[str, Wait[Any]] = {}
         self.groups: dict[str, list[str]] = {}
         self.cancelled: set[str] = set()
@@ -56,10 +59,11 @@ class Driver:
             {name: self.handler(definition) for name, definition in each.items()}
             for each in scenario.get("handlers", ())
         ]
+        tracers = [] if self.recorder is None else [self.recorder]
         limit = scenario.get("opts", {}).get("queue_limit", 1000)
         # No time budget: on a machine under load a handler may take any time, and the answers know of none.
         self.machine = Machine.of(
-            schema, "m", handlers=handlers, tracers=[self.recorder], queue_limit=limit, handler_timeout=None
+            schema, "m", handlers=handlers, tracers=tracers, queue_limit=limit, handler_timeout=None
         )
 
     def handler(self, definition: Op) -> Callable[[Event[Any]], bool | None]:
@@ -155,16 +159,17 @@ class Driver:
         machine = self.machine
         closed = [name for name, wait in self.waits.items() if wait.done and name not in self.seen]
         self.seen.update(closed)
-        transitions, self.recorder.transitions = self.recorder.transitions, []
-        return {
+        record = {
             **answer,
             "active": sorted(machine.active),
             "time": list(machine.time),
             "qt": machine.queue_tick,
             "err": None if machine.error is None else str(machine.error),
             "closed": closed,
-            "txs": transitions,
         }
+        if self.recorder is not None:
+            record["txs"], self.recorder.transitions = self.recorder.transitions, []
+        return record
 
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -176,9 +181,12 @@ def query(expression: Any) -> Callable[[Mapping[str, int]], Any]:
     """The function of a clock that an expression says."""
 
     def value(clock: Mapping[str, int], part: Any) -> Any:
-        if isinstance(part, list):
-            name, left, right = cast("list[Any]", part)
-            return OPERATORS[name](value(clock, left), value(clock, right))
-        return clock[part] if isinstance(part, str) else part
+        match part:
+            case [str() as name, left, right]:
+                return OPERATORS[name](value(clock, left), value(clock, right))
+            case str():
+                return clock[part]
+            case _:
+                return part
 
     return lambda clock: value(clock, expression)
