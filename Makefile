@@ -43,7 +43,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" pyright
-	PATH="$(abspath $(BIN)):$$PATH" pyright --ignoreexternal --verifytypes amachine
+	PATH="$(abspath $(BIN)):$$PATH" python .ci/complete_types.py
 
 clean:
 	rm -rf .venv .venv-* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

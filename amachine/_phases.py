@@ -34,9 +34,6 @@ class Phase(enum.Enum):
     ANY_ENTER = "AnyEnter"
     ANY_STATE = "AnyState"
 
-    # Members are singletons: hashing them by identity is what tables of handlers need, and faster.
-    __hash__ = object.__hash__
-
     @property
     def veto(self) -> bool:
         """Whether its handlers negotiate: they may refuse the transition, and must not change anything."""

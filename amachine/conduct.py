@@ -10,7 +10,7 @@ loops: a clock, a sink for errors and a keeper of tasks are handed in from above
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import attrs
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 current: ContextVar[Transition | None] = ContextVar("amachine_transition", default=None)
 """The transition whose handler, task or callback is running here: the cause of what is mutated below."""
-cause_here, enter_cause, leave_cause = current.get, current.set, current.reset
+cause_here: Callable[[], Transition | None] = current.get
+enter_cause: Callable[[Transition], Token[Transition | None]] = current.set
+leave_cause: Callable[[Token[Transition | None]], None] = current.reset
 
 
 TRAIL = 24
@@ -110,10 +112,10 @@ class Moment:
     def __init__(self, engine: Conductor, t: Transition | None) -> None:
         self._engine = engine
         self._time_ = engine._time_
-        self.number = engine._count_ if t is None else t.number
-        self.active = engine._node_.active
+        self.number: int = engine._count_ if t is None else t.number
+        self.active: int = engine._node_.active
         committed = t is not None and t.was_committed
-        self.entered = t.plan.enters & ~t.put_back if t is not None and committed else 0
+        self.entered: int = t.plan.enters & ~t.put_back if t is not None and committed else 0
         self._called = t.plan.called if t is not None else 0
         self._given = t.args if t is not None else None
 

@@ -170,7 +170,7 @@ class UnknownState(AmachineError, LookupError):
         names = tuple(known)
         self.state = state
         self.schema = schema
-        self.nearest = closest(state, names)
+        self.nearest: str | None = closest(state, names)
         where = f"{schema} has no state {state!r}" if schema else f"there is no state {state!r}"
         if self.nearest is not None:
             mend = f" (did you mean {self.nearest!r}?)"

@@ -69,7 +69,7 @@ class Suite:
     __slots__ = ("__weakref__", "_calls", "_table", "owner")
 
     def __init__(self, owner: str, calls: Iterable[Call]) -> None:
-        self.owner = owner
+        self.owner: str = owner
         """Name of the class; empty for a mapping."""
         self._calls = tuple(calls)
         table: dict[tuple[Phase, int, int], list[Call]] = {}

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from threading import Lock, get_ident
 from time import perf_counter
@@ -30,6 +30,7 @@ from amachine.bound import BoundState
 from amachine.conduct import Limits
 from amachine.declare import P, State, States, any_enter, any_state, reserve
 from amachine.errors import BindingError
+from amachine.event import Event
 from amachine.handlers import suite_of
 from amachine.living import Living
 from amachine.mutation import Kind, Result
@@ -39,6 +40,7 @@ from amachine.transition import Program, program_of
 from amachine.waiting import AnyState
 
 T = TypeVar("T")
+M = TypeVar("M")
 _ids = count(1)
 _DEBUG = os.environ.get("AMACHINE_DEBUG") == "1"
 _LIMITS = Limits(handler=float("inf") if _DEBUG else 0.1)
@@ -96,8 +98,15 @@ class Machine(Living, States):
 
     __slots__ = ("__dict__", "_tags_")
 
-    any_enter = staticmethod(any_enter)
-    any_state = staticmethod(any_state)
+    @staticmethod
+    def any_enter(fn: Callable[[M, Event[Any]], bool | None]) -> Callable[[M, Event[Any]], bool | None]:
+        """`@Machine.any_enter`: negotiate every transition, after all other handlers; `False` refuses it."""
+        return any_enter(fn)
+
+    @staticmethod
+    def any_state(fn: Callable[[M, Event[Any]], None]) -> Callable[[M, Event[Any]], None]:
+        """`@Machine.any_state`: act on every transition, after all other handlers."""
+        return any_state(fn)
 
     _reserved: ClassVar[frozenset[str]] = frozenset()
     """Names that no state may have: the public ones of this class."""
@@ -192,7 +201,7 @@ class Machine(Living, States):
         """Its name: given, or made of the class's name and a counter."""
         return self._id_
 
-    schema = SchemaOfMachine()
+    schema: SchemaOfMachine = SchemaOfMachine()
 
     @property
     def tags(self) -> tuple[str, ...]:

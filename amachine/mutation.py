@@ -26,8 +26,6 @@ class Kind(enum.Enum):
     SET = "set"
     TOGGLE = "toggle"
 
-    __hash__ = object.__hash__
-
 
 class Tells(Protocol):
     """Something that can be asked why, such as the record of a transition."""

@@ -50,14 +50,14 @@ class Task:
         cause: Transition,
         timeout: float | None = None,
     ) -> None:
-        self.runtime = runtime
-        self.state = state
-        self.name = name
-        self.fn = fn
-        self.cause = cause
-        self.timeout = timeout
+        self.runtime: Runtime = runtime
+        self.state: int = state
+        self.name: str = name
+        self.fn: Callable[[], Coroutine[Any, Any, object]] = fn
+        self.cause: Transition = cause
+        self.timeout: float | None = timeout
         self.handle: Any = None
-        self.over = False
+        self.over: bool = False
         """Whether it was told to end."""
         self._cancelled: BaseException | None = None
 
@@ -162,7 +162,7 @@ class Bound:
     __slots__ = ("limit", "running", "scopes", "waiting")
 
     def __init__(self, limit: int | None) -> None:
-        self.limit = limit
+        self.limit: int | None = limit
         self.running: dict[Task, None] = {}
         self.waiting: deque[Task] = deque()
         self.scopes: dict[Scope, None] = {}
@@ -176,7 +176,7 @@ class Runtime:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.bound = 0
+        self.bound: int = 0
         """Mask of the states that something may be bound to. A state stays in it until it ends with nothing bound."""
         self._of: dict[int, Bound] = {}
         self._loop: Loop | None = None

@@ -37,7 +37,7 @@ class Situation:
     __slots__ = ("active", "add", "auto", "remove", "set")
 
     def __init__(self, active: int) -> None:
-        self.active = active
+        self.active: int = active
         self.add: dict[int, Plan] = {}
         self.remove: dict[int, Plan] = {}
         self.set: dict[int, Plan] = {}
@@ -125,26 +125,24 @@ class Program:
         "_health",
         "_situations",
         "first",
-        "has_handlers",
         "phases",
         "schema",
         "suites",
     )
 
     def __init__(self, schema: Schema, suites: tuple[Suite, ...]) -> None:
-        self.schema = schema
-        self.suites = suites
+        self.schema: Schema = schema
+        self.suites: tuple[Suite, ...] = suites
         self._health = frozenset(schema.health)
         self._calls: dict[tuple[Phase, int, int], tuple[Step, ...]] = {}
         for slot, suite in enumerate(suites):
             for call in suite:
                 key = (call.phase, call.state, call.other)
                 self._calls[key] = (*self._calls.get(key, ()), self._step(call, slot))
-        self.has_handlers = bool(self._calls)
         self._situations: dict[int, Situation] = {}
         self._count = 0
         self._filled: list[dict[int, Plan]] = []
-        self.first = self.situation(0)
+        self.first: Situation = self.situation(0)
 
     def _step(self, call: Call, slot: int) -> Step:
         subject = call.subject

@@ -14,6 +14,8 @@ from amachine.parking import MachineParking
 from amachine.subscriptions import Wait, Waits
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from amachine.clock import Clock
     from amachine.mutation import Result
 
@@ -191,5 +193,5 @@ def _filter(where: Callable[[Any], object] | Mapping[str, Any] | None) -> Callab
 
 
 _NOTHING = object()
-making = Lock()
+making: AbstractContextManager[object] = Lock()
 """Held while a machine gets something that it must not have twice."""

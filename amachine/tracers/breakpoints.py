@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from amachine.declare import State
 
 WhichState: TypeAlias = "State[..., Any] | BoundState[..., Any] | str"
-logger = logging.getLogger("amachine.breakpoint")
+logger: logging.Logger = logging.getLogger("amachine.breakpoint")
 
 
 @attrs.frozen(eq=False)

@@ -111,7 +111,7 @@ class ConsoleTracer(Tracer):
         if refresh <= 0:
             raise ValueError(f"refresh={refresh} times a second would never draw: use a number above 0")
         self.inheritable = True
-        self.console = console or Console()
+        self.console: Console = console or Console()
         self._refresh = refresh
         self._args = args
         self._now = now
