@@ -55,7 +55,8 @@ class Binding(Asking):
     def bind(self, owner: Any, *, prefix: str = "", strict: bool = True) -> None:
         """Bind the handlers of an object, or of a mapping of names to functions, after those that are bound.
 
-        With `prefix` its names are read as if each state began so. Takes effect before the next mutation.
+        With `prefix` its names are read as if each state began so. It takes effect between two mutations: at once, or
+        behind what is queued.
         Errors: `BindingError`, and nothing is bound.
         """
         schema = self._program_.schema
@@ -72,7 +73,7 @@ class Binding(Asking):
         self.eval(add)
 
     def unbind(self, owner: object) -> None:
-        """Take the handlers of a bound object away, before the next mutation. Errors: ValueError where it is not bound."""
+        """Take the handlers of a bound object away, when `bind` would add them. Errors: ValueError where it is not bound."""
         if not any(each is owner for each in self._bindings_):
             raise ValueError(f"{owner!r} is not bound to {self._id_}")
 

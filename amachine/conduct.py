@@ -430,16 +430,19 @@ class Conductor:
         hooks = self._hooks_
         if hooks is not None and hooks.handlers:
             hooks.handler_started(self, t, call)
+        raised = True
         began = now()
         try:
-            return fn(owner, event)
+            answer = fn(owner, event)
+            raised = False
         finally:
             seconds = now() - began
-            if seconds > self._budget_:
+            if seconds > self._budget_ and not raised:  # an error says more than how long it took
                 self._overran(t, call.label, seconds)
-            if (hooks := self._hooks_) is not None and hooks.handlers:
+            if hooks is not None and (hooks := self._hooks_) is not None and hooks.handlers:
                 t.runs = [*t.runs, HandlerRun(call.name, call.where, seconds)]
                 hooks.handler_ended(self, t, call, seconds)
+        return answer
 
     def _args_for(self, t: Transition, step: Step) -> Any:
         """The arguments that a handler sees: those of the mutation, or those its state's activation was entered with."""

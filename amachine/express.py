@@ -118,7 +118,7 @@ class Express(Engine):
                     t.committed = False
                     self._failed(t, call.label, error)
                     return t
-                finally:
+                else:
                     seconds = now() - began
                     if seconds > self._budget_:
                         self._overran(t, call.label, seconds)
@@ -145,7 +145,7 @@ class Express(Engine):
                 except BaseException as stop:
                     self._interrupted(t, stop)
                     raise
-                finally:
+                else:
                     seconds = now() - began
                     if seconds > self._budget_:
                         self._overran(t, call.label, seconds)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from amachine import waiting
 from amachine.binding import Binding
 from amachine.conduct import Life
 from amachine.errors import MachineClosed, WaitError
 from amachine.mutation import ErrorInfo, Kind, Result, Status
 from amachine.queue import Evaluation
 from amachine.subscriptions import Wait
-from amachine.waiting import AnyState, making
+from amachine.waiting import AnyState  # noqa: TC001  # the room is imported anyway
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -249,7 +250,7 @@ class Living(Binding):
         if tasks is None:
             from amachine.runtime import Runtime
 
-            with making:  # a thread that drains, and one that opens the machine, must not make two
+            with waiting.making:  # a thread that drains, and one that opens the machine, must not make two
                 tasks = self._tasks_
                 if tasks is None:
                     tasks = self._tasks_ = Runtime(cast("Machine", self))

@@ -23,7 +23,7 @@ from typing import (
 )
 from weakref import WeakSet, ref
 
-from amachine import binding, inspection
+from amachine import binding, inspection, waiting
 from amachine._bits import odd_lanes
 from amachine.asking import Bare
 from amachine.bound import BoundState
@@ -302,6 +302,7 @@ def _after_fork() -> None:
     here: the machine stands as before or after its commit, and its queue is kept.
     """
     here = get_ident()
+    waiting.making = Lock()
     for machine in tuple(_machines):
         if machine._lock_.acquire(False):
             machine._lock_.release()
