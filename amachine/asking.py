@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 from amachine import inspection, relations
 from amachine._bits import bits, tick_at
 from amachine.arguments import from_data
+from amachine.bound import BoundState
 from amachine.clock import Clock, Time
 from amachine.declare import Group, P, State
 from amachine.errors import ArgsError, UnknownState
@@ -171,8 +172,18 @@ class Asking(Waiting):
         return tick_at(self._time_, index)
 
     def _index(self, state: AnyState) -> int:
-        name = state if isinstance(state, str) else state.name
         schema = self._program_.schema
+        if isinstance(state, str):
+            name = state
+        else:
+            given: Any = state
+            name = getattr(given, "name", None)
+            if not isinstance(name, str):
+                raise TypeError(
+                    f"{given!r} is no state: give a State of {schema.name or 'the schema'}, or its name"
+                )
+            if isinstance(given, BoundState) and given.machine is not self:
+                raise UnknownState(f"{name} of {given.machine.id}", known=schema.names, schema=schema.name)
         try:
             return schema.index[name]
         except KeyError:
@@ -228,11 +239,16 @@ class Asking(Waiting):
         make = schema.args[index]
         if make is None:
             raise ArgsError(f"{schema.names[index]} takes no arguments", state=schema.names[index])
-        return make(*args, **kwargs)
+        try:
+            return make(*args, **kwargs)
+        except TypeError as error:
+            raise ArgsError(f"{schema.names[index]}: {error}", state=schema.names[index]) from error
 
     def _fitting(self, index: int, args: Any) -> Any:
         schema = self._program_.schema
         make = schema.args[index]
+        if make is None:
+            raise ArgsError(f"{schema.names[index]} takes no arguments", state=schema.names[index])
         if isinstance(make, type) and not isinstance(args, make):
             wanted, got = make.__name__, type(args).__name__
             raise ArgsError(f"{schema.names[index]} takes a {wanted}, not a {got}", state=schema.names[index])

@@ -39,6 +39,11 @@ class BoundState(Generic[P, A]):
         return self._machine.schema.names[self._index]
 
     @property
+    def machine(self) -> Machine:
+        """The machine whose state it is."""
+        return self._machine
+
+    @property
     def definition(self) -> StateDef:
         """The state as it was declared, relations by name."""
         return self._machine.schema.states[self._index]

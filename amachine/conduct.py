@@ -244,6 +244,7 @@ class Conductor:
         outer = self._running_
         self._running_ = t
         token = enter_cause(t)
+        committed = False
         try:
             if plan.asks:
                 granted = self._grant(t)
@@ -257,9 +258,13 @@ class Conductor:
                 hooks.transition_negotiated(self, t)
                 hooks = self._hooks_
             if granted:
+                noteworthy = t.args is not None or plan.moved & self._attention_
+                if noteworthy:
+                    self._keep_args(t)  # before anybody can see the states active
                 self._time_ += plan.delta
                 self._node_ = plan.next
-                if plan.moved & self._attention_ or t.args is not None:
+                committed = True
+                if noteworthy:
                     self._note(t)
                 if hooks is not None and hooks.stages:
                     hooks.transition_committed(self, t)
@@ -282,7 +287,7 @@ class Conductor:
         except (
             BaseException
         ) as stop:  # KeyboardInterrupt and the like: the machine stands as it is, and they go up
-            t.committed = self._time_ != t.before
+            t.committed = committed
             t.failure = ErrorInfo(stop, handler=f"machine {self._id_}")
             raise
         finally:
@@ -341,10 +346,8 @@ class Conductor:
                 return True
 
     def _note(self, t: Transition) -> None:
-        """Keep and end at the commit what hangs on states that move: arguments, tasks and scopes, the error."""
+        """End at the commit what hangs on states that move: tasks and scopes, the error."""
         plan = t.plan
-        if t.args is not None or self._args_:
-            self._keep_args(t)
         if self._tasks_ is not None and plan.moved & self._tasks_.bound:
             self._tasks_.ticked(plan.moved, plan.exits)
         exception = plan.schema.exception
@@ -372,14 +375,22 @@ class Conductor:
         """What follows the final handlers: tasks, arguments that are over, the auto mutation."""
         plan = t.plan
         for step in plan.ends:
-            self._the_tasks().start_end(step, Event(self, t, step[2], self._args_for(t, step)))
+            self._start(t, step, self._the_tasks().start_end)
         if self._args_:
             self._forget_args(plan.exits | t.put_back)
         for step in plan.tasks:
             if not t.put_back >> step[2].state & 1:
-                self._the_tasks().start(step, Event(self, t, step[2], self._args_for(t, step)))
+                self._start(t, step, self._the_tasks().start)
         if plan.autos and t.failure is None:
             self._push_auto(t)
+
+    def _start(self, t: Transition, step: Step, start: Callable[[Step, Event[Any]], None]) -> None:
+        try:
+            event: Event[Any] = Event(self, t, step[2], self._args_for(t, step))
+        except Exception as error:  # the class of its arguments cannot be built empty after all
+            self._failed(t, step[2].label, error)
+        else:
+            start(step, event)
 
     def _interrupted(self, t: Transition, stop: BaseException) -> None:
         """Something goes up from a final handler. What is active has its tasks all the same, and who waits hears of it."""
@@ -495,18 +506,18 @@ class Conductor:
 
     def _failed(self, t: Transition, where: str, error: Exception) -> None:
         """A handler raised: record it, and add `Exception`, unless this is about `Exception` itself, or only a question."""
-        info = ErrorInfo(error, _trace(error), where, t)
+        info = ErrorInfo(error, formatted(error), where, t)
         if t.failure is None:
             t.failure = info
-        if t.is_check or t.reported or t.plan.called & t.plan.schema.exception:
-            self._report(info)
-        else:
-            self._push_error(info, t)
+        self._tell_error(info, t)
 
     def _overran(self, t: Transition, where: str, seconds: float) -> None:
         error = HandlerTimeout(machine=self._id_, handler=where, seconds=seconds, limit=self._limits_.handler)
-        info = ErrorInfo(error, "", where, t)
-        if t.is_check or t.reported or t.plan.called & t.plan.schema.exception:
+        self._tell_error(ErrorInfo(error, "", where, t), t)
+
+    def _tell_error(self, info: ErrorInfo, t: Transition | None) -> None:
+        """Add `Exception` at the front: once for a transition, and not for one that is about `Exception`, or a question."""
+        if t is not None and (t.is_check or t.reported or t.plan.called & t.plan.schema.exception):
             self._report(info)
         else:
             self._push_error(info, t)
@@ -551,7 +562,8 @@ class Conductor:
         raise NotImplementedError
 
 
-def _trace(error: BaseException) -> str:
+def formatted(error: BaseException) -> str:
+    """An error with its traceback, as text that keeps no frame alive."""
     from traceback import format_exception
 
     return "".join(format_exception(error))

@@ -15,7 +15,7 @@ from amachine.conduct import TRAIL, Conductor, Life, cause_here, enter_cause, le
 from amachine.errors import CascadeError, QueueFull
 from amachine.mutation import EXECUTED, Check, ErrorInfo, Kind, Mutation, Result, Status
 from amachine.queue import Entry, Evaluation, Queue
-from amachine.subscriptions import Wait
+from amachine.subscriptions import Wait, Waits
 from amachine.transition import Plan, Transition
 
 CANCELED = Status.CANCELED
@@ -144,9 +144,9 @@ class Engine(Conductor):
                 hooks.mutation_queued(self, mutation)
         return result
 
-    def _refuse(self, mutation: Mutation, why: str) -> None:
+    def _refuse(self, mutation: Mutation, why: str, error: BaseException | None = None) -> None:
         for result in mutation.results:
-            result.settle(Status.CANCELED, why)
+            result.settle(Status.CANCELED, why, error)
         if isinstance(mutation.args, ErrorInfo):
             self._report(mutation.args)  # an error must not vanish with the mutation that carried it
 
@@ -194,26 +194,25 @@ class Engine(Conductor):
         """
         if self._inbox_:
             self._take_over()
-        while not (self._life_ and self._must_leave()):
-            if self._inbox_ and self._home_ is None:
-                self._take_over()
-            if not self._queue_:
-                break
-            self._process(self._queue_.pop())
-        else:
-            return
-        self._overflowed_ = self._cascading_ = False
-        hooks = self._hooks_
-        if hooks is not None:
-            hooks.queue_drained(self)
-        if self._idlers_:
-            idlers, self._idlers_ = self._idlers_, None
-            for wait in idlers:
-                wait.fulfil(None)
-        if self._queue_ or (
-            self._inbox_ and self._home_ is None
-        ):  # a tracer, or a callback of a wait for this very moment
-            self._drain()
+        while True:
+            while not (self._life_ and self._must_leave()):
+                if self._inbox_ and self._home_ is None:
+                    self._take_over()
+                if not self._queue_:
+                    break
+                self._process(self._queue_.pop())
+            else:
+                return
+            self._overflowed_ = self._cascading_ = False
+            hooks = self._hooks_
+            if hooks is not None:
+                hooks.queue_drained(self)
+            if self._idlers_:
+                idlers, self._idlers_ = self._idlers_, None
+                for wait in idlers:
+                    wait.fulfil(None)
+            if not (self._queue_ or (self._inbox_ and self._home_ is None)):
+                break  # else a tracer, or a callback of a wait for this very moment, has asked for more
 
     def _must_leave(self) -> bool:
         """Whether this thread may go on no further: the machine has closed, or lives in another thread's loop by now."""
@@ -279,6 +278,8 @@ class Engine(Conductor):
                 self._drain()
             elif (hooks := self._hooks_) is not None and hooks.drains:
                 hooks.queue_drained(self)
+                if self._queue_:
+                    self._drain()
         finally:
             self._owner_ = 0
         if executed:
@@ -297,19 +298,27 @@ class Engine(Conductor):
             cause = cause_here()
             if cause is not None:
                 t.come_from(cause)
-            token = enter_cause(t)
-            try:
-                if self._waits_ is not None:
-                    self._settle(self._waits_, t)
-            finally:
-                t.running = False
-                leave_cause(token)
             if plan.autos:
                 self._push_auto(t)
+            if self._waits_ is not None:
+                self._settle_silent(self._waits_, t)
+            t.running = False
             if self._queue_ or self._inbox_:
                 self._drain()
         finally:
             self._owner_ = outer
+
+    def _settle_silent(self, waits: Waits, t: Transition) -> None:
+        """End the waits that a transition without handlers fulfils, as the cause of what their callbacks do."""
+        outer, self._running_ = self._running_, t
+        token = enter_cause(t)
+        t.running = True
+        try:
+            self._settle(waits, t)
+        finally:
+            t.running = False
+            leave_cause(token)
+            self._running_ = outer
 
     # -- questions
 

@@ -102,6 +102,7 @@ class Express(Engine):
             t.come_from(cause)
         self._running_ = t
         token = enter_cause(t)
+        committed = False
         now, owners = self._now_, self._owners_
         refused: Transition | None = None
         try:
@@ -128,7 +129,7 @@ class Express(Engine):
                     return t
             self._time_ += plan.delta
             self._node_ = plan.next
-            t.is_final = True
+            committed = t.is_final = True
             for fn, slot, call, _, _ in plan.finals:
                 event = _new(Event)
                 event.machine = self
@@ -153,7 +154,7 @@ class Express(Engine):
             if waits is not None and plan.moved & waits.watched:
                 self._settle(waits, t)
         except BaseException as stop:
-            t.committed = t.is_final
+            t.committed = committed
             t.failure = ErrorInfo(stop, handler=f"machine {self._id_}")
             raise
         finally:
@@ -167,6 +168,8 @@ class Express(Engine):
         waits = self._waits_
         if not plan.silent or plan.autos or (waits is not None and plan.moved & waits.watched):
             return self._run_now(plan, None)
+        if self._life_ and self._is_elsewhere():
+            return self._post(plan.kind, plan.called, None)
         ident = self._ident_
         self._owner_ = ident()
         try:
@@ -188,6 +191,9 @@ class Express(Engine):
             else:
                 self._tell_stages(t)
                 hooks = self._hooks_  # asked again: a tracer that fails is detached
+            waits = self._waits_
+            if waits is not None and plan.moved & waits.watched:  # made meanwhile
+                self._settle_silent(waits, t)
             if hooks is not None:
                 ended = hooks.transition_ended
                 ended(self, t)
@@ -195,6 +201,8 @@ class Express(Engine):
                 self._drain()
             elif hooks is not None and hooks.drains and (hooks := self._hooks_) is not None:
                 hooks.queue_drained(self)
+                if self._queue_:
+                    self._drain()
         finally:
             self._owner_ = 0
         return EXECUTED if plan.accepted else plan.refusal

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from amachine import waiting
 from amachine.binding import Binding
-from amachine.conduct import Life
+from amachine.conduct import Life, formatted
 from amachine.errors import MachineClosed, WaitError
 from amachine.mutation import ErrorInfo, Kind, Result, Status
 from amachine.queue import Evaluation
@@ -170,7 +170,7 @@ class Living(Binding):
 
         Again: nothing. Errors: `WaitError` where the machine, or a child, lives in an event loop.
         """
-        for machine in (self, *self.children):
+        for machine in self._family():
             if machine._life_ == Life.OPEN:
                 if machine._the_tasks().is_over():
                     machine._loop_is_gone()
@@ -189,6 +189,10 @@ class Living(Binding):
                 last_first.callback(child.close)
             last_first.callback(self._begin_closing)
             last_first.callback(self._dispose)
+
+    def _family(self) -> list[Living]:
+        """This machine, its children, and theirs."""
+        return [self, *(each for child in self.children for each in child._family())]
 
     def _dispose(self) -> None:
         schema = self._program_.schema
@@ -223,8 +227,7 @@ class Living(Binding):
             if isinstance(entry, Evaluation):
                 entry.wait.fail(closed)
             else:
-                for result in entry.results:
-                    result.settle(Status.CANCELED, str(closed), closed)
+                self._refuse(entry, str(closed), closed)
         idlers, self._idlers_ = self._idlers_, None
         for wait in idlers or ():
             wait.fulfil(None)
@@ -240,9 +243,12 @@ class Living(Binding):
             return Result(Status.CANCELED, "a cancellation is no error" if error else "there is no error")
         called = self._program_.schema.exception | (0 if state is None else 1 << self._index(state))
         # Without the present record: reported from a handler of Exception, each would keep the one before, for ever.
-        info = ErrorInfo(error, _formatted(error))
-        self._error_ = error
-        self._announce(info)
+        info = ErrorInfo(error, formatted(error))
+        if self._life_ == Life.CLOSED:
+            self._report(info)
+        else:
+            self._error_ = error
+            self._announce(info)
         return self._submit(Kind.ADD, called, info)
 
     def _the_tasks(self) -> Runtime:
@@ -278,21 +284,17 @@ class Living(Binding):
         self._drain_inbox()
 
     def _task_failed(self, name: str, error: Exception) -> None:
-        self._raise_front(ErrorInfo(error, _formatted(error), name, None))
+        self._raise_front(ErrorInfo(error, formatted(error), name, None))
 
     def _callback_failed(self, label: str, error: Exception) -> None:
-        self._raise_front(ErrorInfo(error, _formatted(error), f"callback of {label}", self._running_))
+        self._raise_front(ErrorInfo(error, formatted(error), f"callback of {label}", self._running_))
 
     def _raise_front(self, info: ErrorInfo) -> None:
         """Add `Exception` at the front, from wherever this is."""
         if self._life_ == Life.CLOSED:
             self._report(info)
         elif self._owner_ == get_ident():
-            t = self._running_
-            if t is not None and t.plan.called & t.plan.schema.exception:
-                self._report(info)
-            else:
-                self._push_error(info, t)
+            self._tell_error(info, self._running_)
         else:
             # Made here, for it knows by the context what caused it.
             mutation = self._mutation(Kind.ADD, self._program_.schema.exception, info)
@@ -307,12 +309,6 @@ class Living(Binding):
         super()._announce(info)
         if self._pipe_ and self._parent_ is not None:
             self._parent_.add_error(info.error)
-
-
-def _formatted(error: BaseException) -> str:
-    from traceback import format_exception
-
-    return "".join(format_exception(error))
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -243,8 +243,9 @@ class Result:
         self.error = error
         self.status = status
         self._waiter = None
-        for wait in tuple(self._waits or ()):
-            self._wake(wait)
+        waits = self._waits
+        while waits:
+            self._wake(waits.pop())
 
     def _wake(self, wait: Wait[Result]) -> None:
         if self.error is not None:

@@ -46,7 +46,7 @@ def resolve(
     else:
         base = active & ~called
         banned |= called
-    reentered = called & active & schema.multi if kind is not Kind.REMOVE else 0
+    reentered = called & active & schema.multi if kind is not Kind.REMOVE and not partial else 0
     sources = (base & ~active) | reentered  # whose Add relations count, as far as they are in
 
     dropped = 0

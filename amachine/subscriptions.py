@@ -238,11 +238,11 @@ def when_time(ticks: Mapping[int, int], label: object) -> Wait[Any]:
 
 
 def when_args(
-    state: int, where: Callable[[Any], object] | None, label: object, *, or_now: bool = False, born: int = 0
+    state: int, where: Callable[[Any], object] | None, label: object, *, or_now: bool = False, since: int = -1
 ) -> Wait[Any]:
     """The state enters, or re-enters, and stays, by a mutation with fitting arguments. Yields those.
 
-    `born` is the number of the transition that runs, or ran last: that one and those before do not count.
+    `since` is the state's tick when the wait is made: what entered it by then does not count.
     With `or_now`: the state is active with fitting arguments, since whenever.
     """
 
@@ -252,7 +252,7 @@ def when_args(
                 return None
             args = now.args(state)
         else:
-            if now.number <= born or not now.entered >> state & 1:
+            if now.tick(state) <= since or not now.entered >> state & 1:
                 return None
             args = now.called_args(state)
         return End(args) if where is None or where(args) else None

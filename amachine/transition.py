@@ -42,7 +42,7 @@ class Situation:
         self.remove: dict[int, Plan] = {}
         self.set: dict[int, Plan] = {}
         self.auto: dict[int, Plan] = {}
-        """Plans of the auto mutation, by the mask of the states that were vetoed out of it."""
+        """Plans of the auto mutation, by what it calls and what was vetoed out of it."""
 
 
 class Plan:
@@ -254,10 +254,6 @@ class Program:
 
     def _of(self, phase: Phase, states: Iterable[int]) -> Iterable[Step]:
         return (step for i in states for step in self._calls.get((phase, i, -1), ()))
-
-    def tasks_of(self, state: int) -> tuple[Step, ...]:
-        """The task handlers of one state."""
-        return tuple(self._of(Phase.TASK, (state,)))
 
 
 @attrs.frozen

@@ -55,7 +55,7 @@ class Waiting(Express):
         """
         index = self._index(state)
         label = self._label("when_args", (state,))
-        wait = subscriptions.when_args(index, _filter(where), label, born=self._count_)
+        wait = subscriptions.when_args(index, _filter(where), label, since=self._tick(index))
         return self._wait(wait, now=False)
 
     def when_time(self, ticks: Mapping[State[..., Any], int] | Mapping[str, int]) -> Wait[Clock]:

@@ -196,7 +196,7 @@ def test_when_time_yields_the_clock(box: Box) -> None:
 
 def test_when_args_hears_entries_that_fit_and_were_called_after_it_was_made(box: Box) -> None:
     box.move(flip=A, args=7)
-    wait = box.wait(subs.when_args(0, lambda x: x == 7, "when_args", born=box.now.number))
+    wait = box.wait(subs.when_args(0, lambda x: x == 7, "when_args", since=box.now.tick(0)))
     assert not over(wait)  # it is active with 7, but that is over
     box.move(again=A, args=6)
     assert not over(wait)
@@ -205,7 +205,7 @@ def test_when_args_hears_entries_that_fit_and_were_called_after_it_was_made(box:
 
 
 def test_when_args_does_not_count_the_transition_that_it_was_made_in(box: Box) -> None:
-    wait = box.waits.add(subs.when_args(0, None, "when_args", born=1))
+    wait = box.waits.add(subs.when_args(0, None, "when_args", since=1))
     box.move(flip=A, args=1)
     assert not over(wait)
     box.move(again=A, args=2)
@@ -634,7 +634,7 @@ def args_to_come(i: int, fits: int) -> Kind:
         def holds(now: Snapshot) -> bool:
             return now.number > then.number and bool(now.entered & 1 << i) and now.given[i] == fits
 
-        return subs.when_args(i, lambda x: x == fits, label, born=then.number), holds
+        return subs.when_args(i, lambda x: x == fits, label, since=then.tick(i)), holds
 
     return make
 
