@@ -124,7 +124,16 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_LATER[name]), name)
 
 
-if os.environ.get("AMACHINE_LOG"):
+def _log_as_asked() -> None:
     from amachine.tracers.log import log_all
 
-    log_all()
+    try:
+        log_all()
+    except ValueError as error:  # a stray variable takes no service down
+        import logging
+
+        logging.getLogger("amachine").warning("AMACHINE_LOG: %s", error)
+
+
+if os.environ.get("AMACHINE_LOG"):
+    _log_as_asked()

@@ -177,8 +177,8 @@ class Asking(Waiting):
             name = state
         else:
             given: Any = state
-            name = getattr(given, "name", None)
-            if not isinstance(name, str):
+            name = getattr(given, "name", "")
+            if not isinstance(name, str) or not name:
                 raise TypeError(
                     f"{given!r} is no state: give a State of {schema.name or 'the schema'}, or its name"
                 )

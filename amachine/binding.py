@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from amachine.asking import Asking
 from amachine.conduct import Life
-from amachine.errors import MachineClosed
+from amachine.errors import BindingError, MachineClosed
 from amachine.handlers import suite_of, suite_of_mapping
 from amachine.queue import Evaluation
 from amachine.subscriptions import Wait
@@ -65,6 +65,9 @@ class Binding(Asking):
             suite = suite_of_mapping(cast("Mapping[str, Callable[..., Any]]", owner), schema, prefix)
         else:
             suite = suite_of(bound.__class__, schema, prefix=prefix, strict=strict, own=False)
+            if strict and not len(suite):
+                mend = "a name looks like ReadyEnter or ready_state, or @Flow.ready.enter stands before it"
+                raise BindingError(f"{owner!r} has no handlers: {mend}", owner=bound.__class__.__name__)
 
         def add() -> None:
             self._bindings_ = (*self._bindings_, bound)
@@ -102,8 +105,11 @@ class Binding(Asking):
     def attach(self, tracer: Tracer) -> None:
         """Let a tracer watch: from now on, or, while another thread runs the machine, before its next mutation.
 
-        Twice the same: once.
+        Twice the same: once. Errors: TypeError for what is no tracer.
         """
+        given: Any = tracer
+        if not isinstance(given, Tracer):
+            raise TypeError(f"{given!r} is no tracer: make one of a class that inherits from Tracer")
 
         def add() -> None:
             if not any(each is tracer for each in self._tracers_):

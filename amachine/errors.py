@@ -149,7 +149,7 @@ class MachineClosed(AmachineError):
 
 
 class Refused(AmachineError):
-    """A mutation was canceled, and its caller asked for an exception then. `why` gives the reason."""
+    """A mutation was canceled, and its caller asked for an exception then: `result.or_raise()`. `why` is the reason."""
 
     def __init__(
         self, message: str = "", *, machine: str = "", states: tuple[str, ...] = (), why: str = ""

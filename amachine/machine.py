@@ -19,6 +19,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     overload,
 )
 from weakref import WeakSet, ref
@@ -29,7 +30,7 @@ from amachine.asking import Bare
 from amachine.bound import BoundState
 from amachine.conduct import Limits
 from amachine.declare import P, State, States, any_enter, any_state, reserve
-from amachine.errors import BindingError
+from amachine.errors import BindingError, nearest
 from amachine.event import Event
 from amachine.handlers import suite_of
 from amachine.living import Living
@@ -50,7 +51,7 @@ _LIMITS = Limits(handler=float("inf") if _DEBUG else 0.1)
 class Options(TypedDict, total=False):
     """What a machine can be told when it is made; all of it is optional, and given by keyword."""
 
-    handlers: Iterable[object]
+    handlers: Iterable[object] | Mapping[str, Callable[..., Any]]
     """Objects, or mappings of names to functions, whose handlers are bound after the class's own."""
     tracers: Iterable[Tracer]
     parent: Machine | None
@@ -70,6 +71,9 @@ class Options(TypedDict, total=False):
     """Seconds that asynchronous End handlers get when the machine closes: 5 by default."""
     raise_errors: bool
     """Raise a mutation's first error to its caller, too; and that of a task out of `async with`. For tests."""
+
+
+_OPTIONS = tuple(Options.__annotations__)
 
 
 class SchemaOfMachine:
@@ -115,11 +119,8 @@ class Machine(Living, States):
         super().__init_subclass__(**options)
         for name in cls.__dict__:
             if name in _own_names:
-                mend = "choose another name: those that machines use themselves cannot be overridden"
                 raise BindingError(
-                    f"{cls.__name__}.{name} would replace what every machine has: {mend}",
-                    owner=cls.__name__,
-                    handler=name,
+                    "machines use this name themselves: choose another", owner=cls.__name__, handler=name
                 )
 
     def __init__(self, id: str | None = None, **options: Unpack[Options]) -> None:
@@ -129,7 +130,7 @@ class Machine(Living, States):
             schema = cls.schema
             program = program_of(schema, (suite_of(cls, schema, own=True),))
             type.__setattr__(cls, "_program_of_class", program)
-        self._make(program, id, **options)
+        self._begin_with(program, id, options)
 
     @classmethod
     def of(
@@ -144,15 +145,23 @@ class Machine(Living, States):
         elif not isinstance(schema, Schema):
             schema = schema.schema
         machine = cls.__new__(cls)
-        machine._make(program_of(schema, (suite_of(cls, schema, own=True),)), id, **options)
+        machine._begin_with(program_of(schema, (suite_of(cls, schema, own=True),)), id, options)
         return machine
+
+    def _begin_with(self, program: Program, id: str | None, options: Options) -> None:
+        for name in options:
+            if name not in _OPTIONS:
+                raise TypeError(
+                    f"machines have no option {name!r}{nearest(name, _OPTIONS)}: {', '.join(_OPTIONS)}"
+                )
+        self._make(program, id, **options)
 
     def _make(
         self,
         program: Program,
         id: str | None,
         *,
-        handlers: Iterable[object] = (),
+        handlers: Iterable[object] | Mapping[str, Callable[..., Any]] = (),
         tracers: Iterable[Tracer] = (),
         parent: Machine | None = None,
         pipe_errors: bool = False,
@@ -170,6 +179,8 @@ class Machine(Living, States):
             or depth_limit != 1000
             or grace != 5.0
         ):
+            if queue_limit is not None and queue_limit < 0:
+                raise ValueError(f"queue_limit is {queue_limit}: at least 0, or None for any number")
             budget = float("inf") if _DEBUG or handler_timeout is None else handler_timeout
             limits = Limits(queue_limit, depth_limit, budget, raise_errors, grace)
         else:
@@ -184,7 +195,8 @@ class Machine(Living, States):
         self._parent_ = parent
         self._pipe_ = pipe_errors
         _machines.add(self)
-        for owner in handlers:
+        bound: Iterable[object] = (cast("object", handlers),) if isinstance(handlers, Mapping) else handlers
+        for owner in bound:
             self.bind(owner)
         if parent is not None:
             parent._children_ = (*(child for child in parent._children_ if child() is not None), ref(self))
@@ -210,6 +222,9 @@ class Machine(Living, States):
 
     def _bind_state(self, state: State[..., Any]) -> BoundState[..., Any]:
         return BoundState(self, self._index(state))
+
+    __iter__ = None  # not by `__getitem__`: what would be its items?
+    __contains__ = None
 
     def __getitem__(self, state: AnyState) -> BoundState[..., Any]:
         """A state of this machine by name, for schemas that are data: `machine["Wet"].active`."""
@@ -266,6 +281,10 @@ class Machine(Living, States):
     def inspect(self) -> str:
         """All states with ticks, relations and flags, a line each."""
         return inspection.table(self)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        mend = "make another of its schema; its clock and time can be kept"
+        raise TypeError(f"machine {self._id_} cannot be copied or pickled: {mend}")
 
     def __repr__(self) -> str:
         clock = str(self.clock)

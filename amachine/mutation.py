@@ -10,7 +10,7 @@ import attrs
 
 from amachine._bits import bits
 from amachine.clock import Time
-from amachine.errors import AmachineError
+from amachine.errors import AmachineError, Refused
 
 if TYPE_CHECKING:
     from amachine.schema import Schema
@@ -253,6 +253,12 @@ class Result:
         else:
             wait.fulfil(self)
 
+    def or_raise(self) -> Result:
+        """Itself, unless it is canceled: then `Refused`, with its `why`. A queued one is not: await it first."""
+        if self.canceled:
+            raise Refused(self.why, why=self.why)
+        return self
+
     def wait(self, timeout: float | None = None) -> Result:
         """Block the calling thread until the answer is final, for at most `timeout` seconds (TimeoutError)."""
         wait = self.when_done()
@@ -284,7 +290,7 @@ EXECUTED = Result(Status.EXECUTED)
 """The answer to every mutation that ran at once and went through: it carries nothing that would tell two of them apart."""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Check:
     """The answer of `can_add` and `can_remove`. True when the mutation would go through."""
 
@@ -300,6 +306,9 @@ class Check:
 
     def __bool__(self) -> bool:
         return self.possible
+
+    def __repr__(self) -> str:
+        return f"<Check {'yes' if self.possible else 'no: ' + self.why}{'' if self.complete else ' (relations only)'}>"
 
 
 def _no_error() -> BaseException:

@@ -94,4 +94,5 @@ def _module(where: str) -> object:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{where}.".startswith(f"{error.name}."):
             raise
-        raise NotFound(f"there is no module {error.name!r} (for a file write {error.name}.py:…)") from None
+        file = (error.name or "").replace(".", "/")
+        raise NotFound(f"there is no module {error.name!r} (for a file write {file}.py:…)") from None

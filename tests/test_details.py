@@ -1,0 +1,205 @@
+"""Details of the engine that are easily got wrong: each was, once."""
+
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# Handlers in one line: nobody gains by the types of their parameters.
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import attrs
+import pytest
+
+from amachine import (
+    BindingError,
+    Event,
+    Machine,
+    MachineClosed,
+    Refused,
+    State,
+    Tracer,
+    Transition,
+    UnknownState,
+)
+
+
+class Plain(Machine):
+    a = State()
+    b = State(auto=True, require=[a])
+    n = State(multi=True, auto=True, require=[a])
+
+
+class Stages(Tracer):
+    """Calls a function at the start of every transition."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+
+    def transition_started(self, machine: Machine, transition: Transition) -> None:
+        self.call(machine)
+
+
+class AtRest(Tracer):
+    """Calls a function whenever the queue has drained."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+
+    def queue_drained(self, machine: Machine) -> None:
+        self.call(machine)
+
+
+def test_a_wait_made_while_a_silent_transition_is_told_of_is_met_by_it() -> None:
+    made: list[Any] = []
+    machine = Machine.of(
+        {"A": {}}, tracers=[Stages(lambda m: made.extend([m.when("A")] if not made else []))]
+    )
+    machine.add("A")
+    assert made[0].done
+
+
+def test_when_args_made_in_negotiation_counts_the_transition_that_is_negotiated() -> None:
+    made: list[Any] = []
+    machine = Machine.of(
+        {"A": {}}, handlers={"AEnter": lambda e: made.append(e.machine.when_args("A", {"x": 1}))}
+    )
+    machine.add("A", x=1)
+    assert made[0].value == {"x": 1}
+
+
+def test_when_args_made_in_a_final_handler_does_not() -> None:
+    made: list[Any] = []
+    machine = Machine.of({"A": {}}, handlers={"AState": lambda e: made.append(e.machine.when_args("A"))})
+    machine.add("A")
+    assert not made[0].done
+
+
+def test_a_stale_auto_mutation_does_not_re_enter_a_multi_state() -> None:
+    def fail(_: object) -> None:
+        raise ValueError("first")
+
+    machine = Plain("m")
+    waiting = machine.when("a").then(fail)
+    machine.a.add()
+    assert waiting.done
+    assert machine.n.tick == 1
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_an_error_of_a_callback_goes_before_the_auto_mutation(watched: bool) -> None:
+    seen: list[str] = []
+
+    class Told(Plain):
+        @Plain.b.state
+        def on_b(self, e: Event[None]) -> None:
+            seen.append("b")
+
+        @Plain.Exception.state
+        def on_error(self, e: Event[Any]) -> None:
+            assert e.source is not None
+            seen.append("error")
+
+    def fail(_: object) -> None:
+        raise ValueError("of a callback")
+
+    machine = Told("m", tracers=[Stages(lambda _: None)] if watched else [])
+    machine.when("a").then(fail)
+    machine.a.add()
+    assert seen == ["error", "b"]
+
+
+def test_what_a_tracer_asks_for_when_the_queue_has_drained_is_done() -> None:
+    machine = Machine.of({"A": {}, "B": {}}, tracers=[AtRest(lambda m: m.is_active("B") or m.add("B"))])
+    machine.add("A")
+    assert machine.active == ("A", "B")
+    assert machine.queue == ()
+
+
+def test_the_length_of_a_drain_is_not_limited_by_the_stack() -> None:
+    machine = Machine.of({"A": {}})
+    left = 3000
+
+    def again(_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            machine.toggle("A")
+            machine.when_idle().then(again)
+
+    machine.eval(lambda: machine.when_idle().then(again))
+    assert left == 0
+
+
+def test_arguments_that_cannot_be_built_empty_after_all_are_an_error_state() -> None:
+    @attrs.frozen
+    class Picky:
+        n: int = attrs.field(default=0, validator=attrs.validators.gt(0))
+
+    class Work(Machine):
+        busy = State(Picky)
+
+        @busy.task
+        async def work(self, e: Event[Picky]) -> None:
+            """Never starts."""
+
+    machine = Work("m")
+    assert machine.busy.add().canceled
+    assert isinstance(machine.error, ValueError)
+
+
+def test_closing_with_an_open_grandchild_changes_nothing_before_it_says_so() -> None:
+    import asyncio
+
+    async def main() -> None:
+        parent = Machine.of({}, "parent")
+        child = Machine.of({}, "child", parent=parent)
+        async with Machine.of({}, "grandchild", parent=child):
+            with pytest.raises(Exception, match="grandchild"):
+                parent.close()
+            assert not parent.is_closing
+            assert not child.is_closing
+
+    asyncio.run(main())
+
+
+def test_an_error_reported_to_a_closed_machine_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine.of({}, "m", handlers={"ExceptionState": lambda e: None})
+    machine.close()
+    assert machine.add_error(ValueError("too late")).canceled
+    assert machine.error is None
+    assert "too late" in caplog.text
+    with pytest.raises(MachineClosed):
+        machine.when("Exception").wait(0)
+
+
+def test_a_refused_answer_can_be_raised() -> None:
+    machine = Machine.of({"A": {"require": ["B"]}, "B": {}})
+    with pytest.raises(Refused, match="A requires B"):
+        machine.add("A").or_raise()
+    assert machine.add("B").or_raise()
+
+
+def test_a_machine_is_neither_copied_nor_pickled() -> None:
+    machine = Machine.of({}, "m")
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="machine m cannot be copied"):
+            copied(machine)
+
+
+def test_handlers_may_be_one_mapping_and_must_be_handlers() -> None:
+    machine = Machine.of({"A": {}}, handlers={"AEnter": lambda e: False})
+    assert machine.add("A").canceled
+    with pytest.raises(BindingError, match="has no handlers"):
+        machine.bind(object())
+
+
+def test_what_is_no_state_of_the_machine_is_refused_by_name() -> None:
+    machine: Any = Plain("m")
+    with pytest.raises(TypeError, match="3 is no state"):
+        machine.add(3)
+    with pytest.raises(UnknownState, match="a of other"):
+        machine.add(Plain("other").a)
+    with pytest.raises(TypeError, match="did you mean 'queue_limit'"):
+        Plain("m", queue_limits=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
