@@ -132,7 +132,7 @@ def _log_as_asked() -> None:
     except ValueError as error:  # a stray variable takes no service down
         import logging
 
-        logging.getLogger("amachine").warning("AMACHINE_LOG: %s", error)
+        logging.getLogger("amachine").warning("%s", error)
 
 
 if os.environ.get("AMACHINE_LOG"):
