@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
-
-import attrs
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from amachine.mutation import Kind, Mutation
-from amachine.subscriptions import Wait
+
+if TYPE_CHECKING:
+    from amachine.subscriptions import Wait
 
 
-@attrs.frozen(eq=False)
 class Evaluation:
     """A function that waits for its turn between two mutations, and the wait for what it returns."""
 
-    fn: Callable[[], Any]
-    wait: Wait[Any]
+    __slots__ = ("fn", "wait")
+
+    def __init__(self, fn: Callable[[], Any], wait: Wait[Any]) -> None:
+        self.fn: Callable[[], Any] = fn
+        self.wait: Wait[Any] = wait
 
 
 Entry: TypeAlias = Mutation | Evaluation

@@ -9,9 +9,7 @@ as RE2 does with the automaton of a regular expression (Cox, 2010). Nothing here
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import attrs
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from amachine import relations
 from amachine._bits import bits, odd_lanes
@@ -256,8 +254,7 @@ class Program:
         return (step for i in states for step in self._calls.get((phase, i, -1), ()))
 
 
-@attrs.frozen
-class HandlerRun:
+class HandlerRun(NamedTuple):
     """One handler that ran in a transition."""
 
     name: str
