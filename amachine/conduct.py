@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Protocol, cast
-
-import attrs
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from amachine._bits import bits, tick_at
 from amachine.clock import Clock, Time, advance
@@ -80,8 +78,7 @@ class Tasks(Protocol):
         ...
 
 
-@attrs.frozen
-class Limits:
+class Limits(NamedTuple):
     """What a machine allows."""
 
     queue: int | None = 1000

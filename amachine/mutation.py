@@ -290,14 +290,16 @@ EXECUTED = Result(Status.EXECUTED)
 """The answer to every mutation that ran at once and went through: it carries nothing that would tell two of them apart."""
 
 
-@attrs.frozen(repr=False)
 class Check:
     """The answer of `can_add` and `can_remove`. True when the mutation would go through."""
 
-    possible: bool
-    _reason: Reason = ""
-    complete: bool = True
-    """False where only relations could be asked: another thread is running a transition of this machine."""
+    __slots__ = ("_reason", "complete", "possible")
+
+    def __init__(self, possible: bool, reason: Reason = "", *, complete: bool = True) -> None:  # noqa: FBT001
+        self.possible: bool = possible
+        self._reason = reason
+        self.complete: bool = complete
+        """False where only relations could be asked: another thread is running a transition of this machine."""
 
     @property
     def why(self) -> str:

@@ -6,9 +6,7 @@ states were named. The text is SEMANTICS section 3; the letters of the steps are
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import attrs
+from typing import TYPE_CHECKING, NamedTuple
 
 from amachine._bits import bits, mask_of
 from amachine.mutation import Kind
@@ -17,8 +15,7 @@ if TYPE_CHECKING:
     from amachine.schema import Schema
 
 
-@attrs.frozen
-class Resolution:
+class Resolution(NamedTuple):
     """What a mutation comes to, before any handler is asked. All sets are masks."""
 
     target: int
