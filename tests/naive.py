@@ -238,6 +238,7 @@ class NaiveTransition:
     committed: bool = False
     put_back: set[str] = field(default_factory=set[str])
     failure: Exception | None = None
+    reported: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -523,15 +524,18 @@ class NaiveMachine:
                 try:
                     wait.callback()
                 except Exception as error:  # noqa: BLE001  # a callback may raise anything
-                    if EXCEPTION not in t.mutation.called:
-                        self._report(error, t.mutation.depth + 1)
+                    self._tell(t, error)
 
     # Section 6: errors.
 
     def _fail(self, t: NaiveTransition, error: Exception) -> None:
-        first = t.failure is None
         t.failure = t.failure or error
-        if first and not t.is_check and EXCEPTION not in t.mutation.called:
+        self._tell(t, error)
+
+    def _tell(self, t: NaiveTransition, error: Exception) -> None:
+        """Of several errors in one transition, callbacks of waits included, the first is `Exception`."""
+        if not t.is_check and not t.reported and EXCEPTION not in t.mutation.called:
+            t.reported = True
             self._report(error, t.mutation.depth + 1)
 
     def _put_back(self, t: NaiveTransition, failed: str) -> None:
