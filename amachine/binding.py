@@ -10,8 +10,8 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from amachine.asking import Asking
-from amachine.conduct import Life
 from amachine.errors import BindingError, MachineClosed
+from amachine.handed import Life
 from amachine.handlers import suite_of, suite_of_mapping
 from amachine.queue import Evaluation
 from amachine.subscriptions import Wait

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from amachine._bits import bits, tick_at
 from amachine.clock import Clock, Time, advance
 from amachine.declare import Phase
 from amachine.errors import HandlerTimeout
 from amachine.event import Event
+from amachine.handed import Life, Limits, Lock, Tasks
 from amachine.mutation import ErrorInfo, Kind, Mutation, Source
 from amachine.transition import HandlerRun, Plan, Program, Situation, Step, Transition
 
@@ -41,64 +42,6 @@ _STATE = Phase.STATE
 
 _new: Callable[[type[Any]], Any] = object.__new__
 """Records and events are made without their `__init__`: the call of it costs more than its stores."""
-
-
-class Lock(Protocol):
-    """A mutex that can be tried."""
-
-    def acquire(self, blocking: bool = ..., /) -> bool:  # noqa: FBT001  # as `threading` has it
-        """Take it; without blocking, say whether that was possible."""
-        ...
-
-    def release(self) -> None:
-        """Give it back."""
-        ...
-
-
-class Tasks(Protocol):
-    """The keeper of background work: tasks and scopes bound to states."""
-
-    bound: int
-    """Mask of the states with live tasks or scopes."""
-
-    def start(self, step: Step, event: Event[Any]) -> None:
-        """Start a `task` handler."""
-        ...
-
-    def start_end(self, step: Step, event: Event[Any]) -> None:
-        """Start an asynchronous End handler."""
-        ...
-
-    def ticked(self, moved: int, ended: int) -> None:
-        """End the scopes of what has ticked, and the tasks of what is over."""
-        ...
-
-    def wake(self) -> None:
-        """Have the event loop's thread empty the inbox."""
-        ...
-
-
-class Limits(NamedTuple):
-    """What a machine allows."""
-
-    queue: int | None = 1000
-    """Mutations that may wait; None: any number."""
-    depth: int = 1000
-    """How long a chain of handlers that mutate may grow."""
-    handler: float = 0.1
-    """Seconds that one handler may take before `HandlerTimeout` is reported."""
-    raise_errors: bool = False
-    grace: float = 5.0
-    """Seconds that asynchronous End handlers get when the machine closes."""
-
-
-class Life:
-    """Where a machine is in its life, as small integers: zero is the ordinary case that costs one test."""
-
-    FREE = 0
-    OPEN = 1
-    CLOSING = 2
-    CLOSED = 3
 
 
 class Moment:

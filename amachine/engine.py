@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from amachine.conduct import TRAIL, Conductor, Life, cause_here, enter_cause, leave_cause
+from amachine.conduct import TRAIL, Conductor, cause_here, enter_cause, leave_cause
 from amachine.errors import CascadeError, QueueFull
+from amachine.handed import Life
 from amachine.mutation import EXECUTED, Check, ErrorInfo, Kind, Mutation, Result, Status
 from amachine.queue import Entry, Evaluation, Queue
 from amachine.subscriptions import Wait, Waits

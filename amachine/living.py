@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from amachine import waiting
 from amachine.binding import Binding
-from amachine.conduct import Life, formatted
+from amachine.conduct import formatted
 from amachine.errors import MachineClosed, WaitError
+from amachine.handed import Life
 from amachine.mutation import ErrorInfo, Kind, Result, Status
 from amachine.queue import Evaluation
 from amachine.subscriptions import Wait

@@ -28,10 +28,10 @@ from amachine import binding, inspection, waiting
 from amachine._bits import odd_lanes
 from amachine.asking import Bare
 from amachine.bound import BoundState
-from amachine.conduct import Limits
 from amachine.declare import P, State, States, any_enter, any_state, reserve
 from amachine.errors import BindingError, nearest
 from amachine.event import Event
+from amachine.handed import Limits
 from amachine.handlers import suite_of
 from amachine.living import Living
 from amachine.mutation import Kind, Result

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import anyio
 
 from amachine._bits import bits
-from amachine.conduct import Life, current
+from amachine.conduct import current
 from amachine.declare import Phase
 from amachine.errors import MachineClosed, TaskTimeout, WaitError
+from amachine.handed import Life
 
 if TYPE_CHECKING:
     from types import TracebackType

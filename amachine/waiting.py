@@ -7,9 +7,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
 from amachine import subscriptions
-from amachine.conduct import Life, Moment
+from amachine.conduct import Moment
 from amachine.declare import State
 from amachine.express import Express
+from amachine.handed import Life
 from amachine.parking import MachineParking
 from amachine.subscriptions import Wait, Waits
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from amachine import Check, Event, Machine, MachineClosed, Result, Status, Tracer, WaitError
-from amachine.conduct import Lock
+from amachine.handed import Lock
 
 THREADS = 8
 SECONDS = 60.0
