@@ -10,6 +10,7 @@
 .PHONY: help demo test bench lint types clean FORCE
 
 ARGS ?=
+everything = --numprocesses auto --dist worksteal
 
 # Newest first, but `python3` last: where it is an old one, a python3.12 beside it is often not. Each is run, not only
 # looked up, for a version manager's shim can exist and refuse; ensurepip is what Debian leaves out of its python3.
@@ -30,7 +31,7 @@ demo: $(VENV)/.run
 	@$(BIN)/amachine demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(everything))
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

@@ -23,7 +23,7 @@ from amachine import Check, Event, Machine, MachineClosed, Result, Status, Trace
 from amachine.handed import Lock
 
 THREADS = 8
-SECONDS = 60.0
+SECONDS = 300.0
 FULL = "queue full"
 Handlers = dict[str, Callable[[Event[Any]], Any]]
 
