@@ -14,7 +14,7 @@ from amachine.arguments import from_data
 from amachine.bound import BoundState
 from amachine.clock import Clock, Time
 from amachine.declare import Group, P, State
-from amachine.errors import ArgsError, UnknownState
+from amachine.errors import ArgsError, UnknownState, nearest
 from amachine.mutation import Check, Kind, Mutation
 from amachine.waiting import AnyState, Waiting
 
@@ -57,7 +57,7 @@ class Asking(Waiting):
         if isinstance(mutation, Mutation):
             kind, called, auto = mutation.kind, mutation.called, mutation.auto
         else:
-            kind, called, auto = Kind(mutation), self._mask(states), False
+            kind, called, auto = _kind(mutation), self._mask(states), False
         active = self._node_.active
         if kind is Kind.TOGGLE:
             kind = Kind.REMOVE if active & called == called else Kind.ADD
@@ -253,3 +253,13 @@ class Asking(Waiting):
             wanted, got = make.__name__, type(args).__name__
             raise ArgsError(f"{schema.names[index]} takes a {wanted}, not a {got}", state=schema.names[index])
         return args
+
+
+def _kind(word: Kind | str) -> Kind:
+    try:
+        return Kind(word)
+    except ValueError:
+        kinds = [kind.value for kind in Kind]
+        raise ValueError(
+            f"no mutation is called {word!r}{nearest(str(word), kinds)}: {', '.join(kinds)}"
+        ) from None

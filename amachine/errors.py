@@ -34,15 +34,18 @@ __all__ = [
 ]
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the one of `known` that `word` most likely meant, or None; case and underscores do not count."""
+def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the one of `known` that `word` most likely meant, or None; case and underscores do not count.
+
+    `cutoff` says how alike they must be, from 0 to 1.
+    """
     # Imported here: only a program that is about to fail pays for it.
     from difflib import get_close_matches
 
     folded: dict[str, str] = {}
     for name in known:
         folded.setdefault(_fold(name), name)
-    found = get_close_matches(_fold(word), folded, n=1, cutoff=0.6)
+    found = get_close_matches(_fold(word), folded, n=1, cutoff=cutoff)
     return folded[found[0]] if found else None
 
 

@@ -203,3 +203,17 @@ def test_what_is_no_state_of_the_machine_is_refused_by_name() -> None:
         machine.add(Plain("other").a)
     with pytest.raises(TypeError, match="did you mean 'queue_limit'"):
         Plain("m", queue_limits=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("transition_end", "transition_ended"), ("handler_start", "handler_started")]
+)
+def test_a_misspelt_hook_of_a_tracer_is_refused_where_it_is_written(name: str, meant: str) -> None:
+    with pytest.raises(BindingError, match=f"Watch.{name}: .*did you mean '{meant}'"):
+        type("Watch", (Tracer,), {name: lambda *_: None})
+    type("Fine", (Tracer,), {"transition_names": lambda *_: None, "machine_of": lambda *_: None})
+
+
+def test_an_unknown_kind_of_mutation_is_explained() -> None:
+    with pytest.raises(ValueError, match=r"'ad' \(did you mean 'add'\?\): add, remove, set, toggle"):
+        Machine.of({"A": {}}).explain("ad", "A")

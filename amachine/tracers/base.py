@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from amachine.errors import BindingError, closest
+
 if TYPE_CHECKING:
     from amachine.handlers import Call
     from amachine.machine import Machine
@@ -22,11 +24,24 @@ class Tracer:
 
     One that is attached in the middle of a transition hears of the next one from its start, and may hear of the rest of
     this one; one that is detached there hears of nothing more. A hook that raises detaches its tracer, which is logged;
-    it is not told.
+    it is not told. Errors: `BindingError` when a class has a method that is all but named like a hook.
     """
 
     inheritable: bool = False
     """Whether it follows to the children of a machine that are made after it was attached."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, value in vars(cls).items():
+            if name not in HOOKS and name.partition("_")[0] in _SUBJECTS and callable(value):
+                meant = closest(name, HOOKS, cutoff=0.8)
+                if meant is not None:
+                    raise BindingError(
+                        f"tracers have no such hook: did you mean {meant!r}?",
+                        owner=cls.__name__,
+                        handler=name,
+                        nearest=meant,
+                    )
 
     def machine_opened(self, machine: Machine) -> None:
         """The tracer was attached to the machine: when that was made, or later."""
@@ -78,6 +93,7 @@ class Tracer:
 
 
 HOOKS = tuple(name for name, value in vars(Tracer).items() if callable(value) and not name.startswith("_"))
+_SUBJECTS = frozenset(name.partition("_")[0] for name in HOOKS)
 
 
 class Hooks:
