@@ -30,10 +30,31 @@ def from_data(state: str, make: Callable[..., Any] | None, data: Mapping[str, An
         names = _field_names(make)
         if names:
             return _convert(state, make, names, data)
+    return from_call(state, make, (), data)
+
+
+def from_call(
+    state: str, make: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """The arguments of a state, made as its class is called. Errors: `ArgsError`, with the nearest name for a wrong one."""
+    if make is None:
+        raise ArgsError(f"{state} takes no arguments", state=state)
     try:
-        return make(**data)
+        return make(*args, **kwargs)
     except TypeError as error:
-        raise ArgsError(f"{state}: {error}", state=state) from error
+        raise ArgsError(f"{state}: {error}{_meant(make, kwargs, str(error))}", state=state) from error
+
+
+def _meant(make: Callable[..., Any], kwargs: Mapping[str, Any], error: str) -> str:
+    """The name nearest to the one that the error complains of."""
+    from inspect import signature
+
+    try:
+        known = tuple(signature(make).parameters)
+    except (TypeError, ValueError):  # not every class of C tells
+        return ""
+    wrong = [name for name in kwargs if name not in known and repr(name) in error]
+    return nearest(wrong[0], known) if wrong else ""
 
 
 def _convert(state: str, make: type[Any], names: tuple[str, ...], data: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from amachine import inspection, relations
 from amachine._bits import bits, tick_at
-from amachine.arguments import from_data
+from amachine.arguments import from_call, from_data
 from amachine.bound import BoundState
 from amachine.clock import Clock, Time
 from amachine.declare import Group, P, State
@@ -236,13 +236,7 @@ class Asking(Waiting):
 
     def _build_args(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         schema = self._program_.schema
-        make = schema.args[index]
-        if make is None:
-            raise ArgsError(f"{schema.names[index]} takes no arguments", state=schema.names[index])
-        try:
-            return make(*args, **kwargs)
-        except TypeError as error:
-            raise ArgsError(f"{schema.names[index]}: {error}", state=schema.names[index]) from error
+        return from_call(schema.names[index], schema.args[index], args, kwargs)
 
     def _fitting(self, index: int, args: Any) -> Any:
         schema = self._program_.schema

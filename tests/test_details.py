@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from amachine import (
+    ArgsError,
     BindingError,
     Event,
     Machine,
@@ -217,3 +218,15 @@ def test_a_misspelt_hook_of_a_tracer_is_refused_where_it_is_written(name: str, m
 def test_an_unknown_kind_of_mutation_is_explained() -> None:
     with pytest.raises(ValueError, match=r"'ad' \(did you mean 'add'\?\): add, remove, set, toggle"):
         Machine.of({"A": {}}).explain("ad", "A")
+
+
+def test_a_misspelt_argument_is_answered_with_the_nearest_one() -> None:
+    @attrs.frozen
+    class Song:
+        title: str
+
+    class Player(Machine):
+        playing = State(Song)
+
+    with pytest.raises(ArgsError, match=r"playing: .*'titel' \(did you mean 'title'\?\)"):
+        Player().playing.add(titel="A")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -42,9 +42,13 @@ class Hit:
 
     @property
     def stack(self) -> str:
-        """Where this is, as a traceback shows it, without the engine's own frames."""
-        frames = [each for each in extract_stack() if not _is_ours(each.filename)]
-        return "".join(format_list(frames))
+        """Who asked, as a traceback shows it: without the engine's own frames, and without the breakpoint's function."""
+        frames = extract_stack()[
+            :-1
+        ]  # without this property; then comes the function, then the tracer that called it
+        while frames and not _is_ours(frames[-1].filename):
+            frames.pop()
+        return "".join(format_list([each for each in frames if not _is_ours(each.filename)]))
 
     def __str__(self) -> str:
         states = " ".join([f"+{name}" for name in self.added] + [f"-{name}" for name in self.removed])
