@@ -49,6 +49,8 @@ def _meant(make: Callable[..., Any], kwargs: Mapping[str, Any], error: str) -> s
     """The name nearest to the one that the error complains of."""
     from inspect import signature
 
+    if "Did you mean" in error:  # Python from 3.13 on does this by itself
+        return ""
     try:
         known = tuple(signature(make).parameters)
     except (TypeError, ValueError):  # not every class of C tells
