@@ -59,6 +59,11 @@ class BoundState(Generic[P, A]):
         return self._machine._tick(self._index)
 
     @property
+    def entries(self) -> int:
+        """How often it has been entered: each time counts anew for a multi state."""
+        return (self._machine._tick(self._index) + 1) // 2
+
+    @property
     def args(self) -> A | None:
         """The arguments that its present activation was entered with; None while inactive."""
         if not self.active:

@@ -230,3 +230,14 @@ def test_a_misspelt_argument_is_answered_with_the_nearest_one() -> None:
 
     with pytest.raises(ArgsError, match=r"playing: .*'titel'\W+[Dd]id you mean 'title'\?"):
         Player().playing.add(titel="A")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def test_a_state_counts_its_entries() -> None:
+    flow = Plain("flow")
+    assert flow.n.entries == 0
+    flow.a.add()
+    assert (flow.n.tick, flow.n.entries) == (1, 1)
+    flow.n.add()
+    assert (flow.n.tick, flow.n.entries) == (3, 2)
+    flow.a.remove()
+    assert (flow.n.tick, flow.n.entries, flow.a.entries) == (4, 2, 1)
