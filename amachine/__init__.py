@@ -1,6 +1,7 @@
 """Declare states and how they relate; the engine turns every request into a consensus. Names are re-exported here.
 
-Tracers that need more than the standard library are loaded when they are first named. `AMACHINE_LOG` turns logging on.
+Tracers that need more than the standard library are loaded when they are first named. `AMACHINE_LOG` turns logging on, and
+`AMACHINE_CRASH` crash dumps.
 """
 
 import os
@@ -37,9 +38,14 @@ from amachine.tracers.base import Tracer
 from amachine.transition import Transition
 
 if TYPE_CHECKING:
+    from amachine.requests import Requests
+    from amachine.retrying import GaveUp, Granted, RequestTimeout, Retry
     from amachine.runtime import Scope
     from amachine.tracers.breakpoints import Breakpoint, log_stack
+    from amachine.tracers.capture import LogCapture, LogContext
     from amachine.tracers.console import ConsoleTracer
+    from amachine.tracers.crash import dump_on_crash
+    from amachine.tracers.jsonl import JsonlTracer
     from amachine.tracers.log import LogLevel, LogTracer, machine_log
     from amachine.tracers.recorder import Recorder
     from amachine.tracers.shown import ArgsMapper
@@ -48,10 +54,19 @@ _LATER = {
     "ArgsMapper": "amachine.tracers.shown",
     "Breakpoint": "amachine.tracers.breakpoints",
     "ConsoleTracer": "amachine.tracers.console",
+    "GaveUp": "amachine.retrying",
+    "Granted": "amachine.retrying",
+    "JsonlTracer": "amachine.tracers.jsonl",
+    "LogCapture": "amachine.tracers.capture",
+    "LogContext": "amachine.tracers.capture",
     "LogLevel": "amachine.tracers.log",
     "LogTracer": "amachine.tracers.log",
     "Recorder": "amachine.tracers.recorder",
+    "RequestTimeout": "amachine.retrying",
+    "Requests": "amachine.requests",
+    "Retry": "amachine.retrying",
     "Scope": "amachine.runtime",
+    "dump_on_crash": "amachine.tracers.crash",
     "log_stack": "amachine.tracers.breakpoints",
     "machine_log": "amachine.tracers.log",
 }
@@ -71,11 +86,16 @@ __all__ = [
     "ErrorInfo",
     "Event",
     "Explanation",
+    "GaveUp",
+    "Granted",
     "Group",
     "GroupDef",
     "HandlerError",
     "HandlerTimeout",
+    "JsonlTracer",
     "Kind",
+    "LogCapture",
+    "LogContext",
     "LogLevel",
     "LogTracer",
     "Machine",
@@ -87,7 +107,10 @@ __all__ = [
     "QueueFull",
     "Recorder",
     "Refused",
+    "RequestTimeout",
+    "Requests",
     "Result",
+    "Retry",
     "Schema",
     "SchemaError",
     "Scope",
@@ -108,6 +131,7 @@ __all__ = [
     "any_enter",
     "any_of",
     "any_state",
+    "dump_on_crash",
     "exclusive",
     "group",
     "log_stack",
@@ -137,3 +161,7 @@ def _log_as_asked() -> None:
 
 if os.environ.get("AMACHINE_LOG"):
     _log_as_asked()
+if os.environ.get("AMACHINE_CRASH"):
+    from amachine.tracers.crash import dump_as_asked
+
+    dump_as_asked()

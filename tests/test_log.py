@@ -86,6 +86,15 @@ def without(lines: list[str], *tags: str) -> list[str]:
     return [line for line in lines if not line.startswith(tuple(f"[{tag}]" for tag in tags))]
 
 
+def test_lines_that_are_not_wanted_can_be_left_out(lines: pytest.LogCaptureFixture) -> None:
+    said = run("everything", lines, without=["wait", "idle", "call", "queue"])
+    tags = {line.partition("]")[0][1:] for line in said}
+    assert tags == {"add", "auto", "cancel", "close", "error", "note", "open", "remove", "same", "state", "veto",
+                    "without"}  # fmt: skip
+    with pytest.raises(ValueError, match=r"no line has the tag 'wiat' \(did you mean 'wait'\?\)"):
+        LogTracer(without=["wiat"])
+
+
 def test_external_has_what_programs_say_and_errors(lines: pytest.LogCaptureFixture) -> None:
     assert run("external", lines) == [CHANGES[2], CHANGES[8]]
 

@@ -17,6 +17,8 @@ from amachine.tools.colour import Parser
 COMMANDS = {
     "demo": ("amachine.tools.demo.command", "run a real workflow: hash and compress the files of a folder"),
     "graph": ("amachine.tools.graph", "draw a schema as a Mermaid diagram"),
+    "lint": ("amachine.tools.lint", "find states, groups and handlers that can never be what they say"),
+    "run": ("amachine.tools.run", "talk to a live machine, at a prompt or from a script"),
 }
 """Where each subcommand lives, and what it does in a few words."""
 

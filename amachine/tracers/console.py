@@ -23,7 +23,7 @@ from amachine._bits import bits
 from amachine.machine import Machine
 from amachine.mutation import ErrorInfo, phrase
 from amachine.tracers.base import Tracer
-from amachine.tracers.shown import ArgsMapper, Mapper, call_text, change_text, cut, seconds_text
+from amachine.tracers.shown import ArgsMapper, Mapper, call_text, change_text, clean, error_text, seconds_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -62,7 +62,7 @@ class _Happening:
 
     __slots__ = ("args", "at", "back", "failed", "kind", "machine", "masks", "schema", "why")
 
-    def __init__(self, t: Transition, args: str) -> None:
+    def __init__(self, t: Transition, mapper: Mapper | None) -> None:
         plan = t.plan
         self.at = time()
         self.machine = t.machine
@@ -75,9 +75,9 @@ class _Happening:
             else (plan.called, 0, 0, 0)
         )
         self.back = t.put_back
-        self.args = args
+        self.args = "" if t.args is None or mapper is None else call_text(mapper(t.args))
         self.failed = t.failure is not None
-        self.why = "" if t.accepted else cut(t.why, 200)
+        self.why = "" if t.accepted else clean(t.why, mapper, 200)
 
     def cells(self) -> tuple[str, str, Text, Text]:
         """Time of day, machine, what was asked, what came of it."""
@@ -155,12 +155,10 @@ class ConsoleTracer(Tracer):
         if (t.accepted and not moved) or (t.auto and not t.accepted):
             return
         args = t.args
-        self._recent.append(
-            _Happening(t, "" if args is None or self._args is None else call_text(self._args(args)))
-        )
+        self._recent.append(_Happening(t, self._args))
         if isinstance(args, ErrorInfo) and t.plan.enters & t.plan.schema.exception:
             where = f" in {args.handler}" if args.handler else ""
-            self._errors.append((time(), t.machine, f"{cut(repr(args.error), 200)}{where}"))
+            self._errors.append((time(), t.machine, f"{error_text(args.error, self._args)}{where}"))
 
     def task_started(self, machine: Machine, name: str, state: str | None) -> None:  # noqa: ARG002  # the hook's signature
         """Count it."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,7 +34,8 @@ from amachine.tracers.shown import (
     Mapper,
     call_text,
     changes_of,
-    cut,
+    clean,
+    error_text,
     mutation_text,
     seconds_text,
     transition_text,
@@ -49,6 +50,13 @@ if TYPE_CHECKING:
 
 VARIABLE = "AMACHINE_LOG"
 """The environment variable with the level: a name or a number; `nothing`, 0 or empty: no log."""
+
+
+TAGS = frozenset({
+    "add", "auto", "call", "cancel", "close", "error", "idle", "open", "queue", "remove", "same", "set", "state", "task",
+    "veto", "wait", "without",
+})  # fmt: skip
+"""The tags of lines, without that of your own: `[note]`."""
 
 
 class LogLevel(IntEnum):
@@ -102,6 +110,8 @@ class LogTracer(Tracer):
     """Logs what machines do, as far as `level`: by default what `AMACHINE_LOG` says, or else changes.
 
     `machine_ids=False` leaves the machine's id out of the lines. `args` makes arguments into text; None: without them.
+    `without` are tags of lines that are not wanted: `LogTracer("everything", without=["wait", "idle"])`. Errors: ValueError
+    for a level or a tag that does not exist.
     """
 
     level: LogLevel
@@ -120,9 +130,13 @@ class LogTracer(Tracer):
         *,
         machine_ids: bool = True,
         args: Mapper | None = ArgsMapper(),  # noqa: B008  # frozen
+        without: Iterable[str] = (),
         inheritable: bool = True,
     ) -> None:
         self.level = _level(level)
+        self._without = frozenset(without)
+        for tag in self._without - TAGS:
+            raise ValueError(f"no line has the tag {tag!r}{nearest(tag, TAGS)}: {', '.join(sorted(TAGS))}")
         self.inheritable = inheritable
         self._ids = machine_ids
         self._args = args
@@ -130,6 +144,8 @@ class LogTracer(Tracer):
     def _line(
         self, level: LogLevel, tag: str, machine: Machine, text: str, t: Transition | None = None
     ) -> None:
+        if tag in self._without:
+            return
         logger = _loggers[level]
         severity = logging.WARNING if tag == "error" else _severity(level)
         if logger.isEnabledFor(severity):
@@ -151,7 +167,11 @@ class _External(LogTracer):
             info = transition.args
             where = f" in {info.handler}" if info.handler else ""
             self._line(
-                LogLevel.EXTERNAL, "error", machine, f"{cut(repr(info.error), 200)}{where}", transition
+                LogLevel.EXTERNAL,
+                "error",
+                machine,
+                f"{error_text(info.error, self._args)}{where}",
+                transition,
             )
 
 
@@ -174,7 +194,11 @@ class _Changes(_External):
             level = LogLevel.DECISIONS if t.auto else LogLevel.CHANGES
             if level <= self.level and _heard(level):
                 self._line(
-                    level, "cancel", machine, f"{transition_text(t, self._args)}: {cut(t.why, 300)}", t
+                    level,
+                    "cancel",
+                    machine,
+                    f"{transition_text(t, self._args)}: {clean(t.why, self._args, 300)}",
+                    t,
                 )
 
 
@@ -211,7 +235,7 @@ class _Operations(_Changes):
         if error is None:
             how = "done"
         else:
-            how = f"failed: {cut(repr(error), 200)}" if isinstance(error, Exception) else "cancelled"
+            how = f"failed: {error_text(error, self._args)}" if isinstance(error, Exception) else "cancelled"
         self._line(LogLevel.OPERATIONS, "task", machine, f"{name} of {state or 'the machine'} {how}")
 
 

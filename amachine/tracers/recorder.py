@@ -12,182 +12,26 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import count
 from time import time
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from amachine._bits import odd_lanes
 from amachine.bound import BoundState
-from amachine.clock import Time, advance
-from amachine.mutation import Kind, Status, phrase
-from amachine.schema import Schema
+from amachine.mutation import Kind, Status
 from amachine.tracers.base import Tracer
-from amachine.tracers.shown import ArgsMapper, Mapper, Shown, call_text, change_text, seconds_text
-from amachine.transition import HandlerRun, Transition
+from amachine.tracers.record import LogLine, fields_of
+from amachine.tracers.record import Record as Record
+from amachine.tracers.shown import ArgsMapper, Mapper
 
 if TYPE_CHECKING:
     from amachine.declare import State
     from amachine.machine import Machine
+    from amachine.transition import Transition
 
 WhichState: TypeAlias = "State[..., Any] | BoundState[..., Any] | str"
 WhichMachine: TypeAlias = "Machine | str"
 When: TypeAlias = float | datetime
 """Seconds since the epoch, or a time of day."""
-
-
-@attrs.frozen
-class Record:
-    """One transition as it ended. Like the engine's own record, but made of values alone."""
-
-    sequence: int
-    """Its place in the order in which transitions ended, over all machines of the recorder; from 1."""
-    at: float
-    """When it ended, in seconds since the epoch."""
-    machine: str
-    """Id of the machine."""
-    number: int
-    """Its number on that machine, from 1, without gaps."""
-    schema: Schema
-    kind: Kind
-    auto: bool
-    """Whether the engine made the mutation, for states that activate by themselves."""
-    accepted: bool
-    """Whether it was committed and no final handler failed."""
-    committed: bool
-    """Whether the machine took over the target, even if a final handler failed then."""
-    failed: bool
-    """Whether a handler raised."""
-    why: str
-    """One sentence on what canceled it, or failed; empty where nothing did."""
-    traceback: str
-    """That of the handler that raised; empty where none did."""
-    args: Shown
-    """The arguments of the mutation, each as a short text."""
-    cause: str
-    """Id of the transition in whose handler, task or callback the mutation was made; empty: it came from outside."""
-    cause_mutation: str
-    """That transition's mutation in words."""
-    depth: int
-    """The cause depth: how many handlers lie behind it."""
-    queue_tick: int | None
-    """The queue tick at which it ran; None where it ran at once or went to the front."""
-    runs: tuple[HandlerRun, ...]
-    """The handlers that were called, with their durations."""
-    _called: int
-    _target: int
-    _before: int
-    _enters: int
-    _exits: int
-    _reentries: int
-    _put_back: int
-
-    @property
-    def id(self) -> str:
-        """The machine's id and the number."""
-        return f"{self.machine}/{self.number}"
-
-    @property
-    def status(self) -> Status:
-        """Executed or canceled, as its caller was told."""
-        return Status.EXECUTED if self.accepted else Status.CANCELED
-
-    @property
-    def duration(self) -> float:
-        """Seconds spent in handlers."""
-        return sum(run.seconds for run in self.runs)
-
-    @property
-    def called(self) -> tuple[str, ...]:
-        """Names of the called states."""
-        return self.schema.names_of(self._called)
-
-    @property
-    def target(self) -> tuple[str, ...]:
-        """Names of the states that were to be active."""
-        return self.schema.names_of(self._target)
-
-    @property
-    def enters(self) -> tuple[str, ...]:
-        """Names of the states that entered, or re-entered, also those that were put back; empty without a commit."""
-        return self.schema.names_of(self._enters)
-
-    @property
-    def exits(self) -> tuple[str, ...]:
-        """Names of the states that ended; empty without a commit."""
-        return self.schema.names_of(self._exits)
-
-    @property
-    def put_back(self) -> tuple[str, ...]:
-        """Names of the states that were deactivated again because a handler failed."""
-        return self.schema.names_of(self._put_back)
-
-    @property
-    def active(self) -> tuple[str, ...]:
-        """Names of the states that were active after it."""
-        return self.schema.names_of(odd_lanes(self._after, self.schema.n))
-
-    @property
-    def time_before(self) -> Time:
-        """The machine's time when it began."""
-        return Time.unpacked(self._before, self.schema.n)
-
-    @property
-    def time_after(self) -> Time:
-        """The machine's time when it ended."""
-        return Time.unpacked(self._after, self.schema.n)
-
-    @property
-    def _after(self) -> int:
-        flips = (self._enters | self._exits) & ~self._reentries
-        return self._before + advance(flips, self._reentries) + advance(self._put_back)
-
-    @property
-    def mutation(self) -> str:
-        """What was asked, in words, with the arguments."""
-        return f"{phrase(self.schema, self.kind, self._called, auto=self.auto)}{call_text(self.args)}"
-
-    @property
-    def changes(self) -> str:
-        """`+entered -left *re-entered !entered and put back`, in order of declaration."""
-        return change_text(
-            self.schema,
-            enters=self._enters,
-            exits=self._exits,
-            reentries=self._reentries,
-            put_back=self._put_back,
-        )
-
-    @property
-    def outcome(self) -> str:
-        """What became of it: `executed`, `canceled: …` or `failed: …`."""
-        if self.accepted:
-            return "executed"
-        return f"{'failed' if self.failed else 'canceled'}: {self.why}"
-
-    def changed(self, state: str) -> bool:
-        """Whether this state ticked."""
-        index = self.schema.index.get(state)
-        return index is not None and bool((self._enters | self._exits) >> index & 1)
-
-    def activated(self, state: str) -> bool:
-        """Whether this state entered, or re-entered, and stayed."""
-        index = self.schema.index.get(state)
-        return index is not None and bool((self._enters & ~self._put_back) >> index & 1)
-
-    def calls(self, state: str) -> bool:
-        """Whether this state was called."""
-        index = self.schema.index.get(state)
-        return index is not None and bool(self._called >> index & 1)
-
-    def __str__(self) -> str:
-        parts = [f"{self.id} {self.mutation} → {self.outcome}", self.changes]
-        if self.runs:
-            parts.append(f"({seconds_text(self.duration)})")
-        return " ".join(part for part in parts if part)
-
-    def __repr__(self) -> str:
-        return f"<Record {self}>"
 
 
 @attrs.frozen(eq=False)
@@ -225,7 +69,8 @@ class Story:
 class Recorder(Tracer):
     """Keeps the last `limit` transitions of the machines that it is attached to, and gives them when iterated.
 
-    `args` makes arguments into text; None keeps none of them.
+    `args` makes arguments into text; None keeps none of them. With a `LogCapture(recorder)` it keeps as many lines of the
+    log, too.
     """
 
     def __init__(
@@ -247,25 +92,17 @@ class Recorder(Tracer):
         # An append and a copy of a deque are one step each, also where threads run in parallel: no lock is needed.
         # What it holds are the fields of records, which are made only for those who ask: that is four times as fast.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=limit)
+        self._said: deque[LogLine] = deque(maxlen=limit)
         self._numbers = count(1)
         self._cleared = 0
 
     def transition_ended(self, machine: Machine, transition: Transition) -> None:  # noqa: ARG002  # the hook's signature
         """Record it."""
-        t, plan = transition, transition.plan
-        args, cause, failure, runs = t.args, t.cause, t.failure, t.runs
-        accepted = t.accepted
-        committed = accepted or t.was_committed
-        self._ring.append((
-            next(self._numbers), self._now(), t.machine, t.number, plan.schema, plan.kind, plan.auto,
-            accepted, committed, failure is not None, "" if accepted else t.why,
-            "" if failure is None else failure.traceback,
-            _NONE if args is None or self._args is None else self._args(args),
-            "" if cause is None else cause.transition, "" if cause is None else cause.mutation, t.depth, t.queue_tick,
-            tuple(runs) if runs else (), plan.called | plan.banned, plan.target, t.before,
-            plan.enters if committed else 0, plan.exits if committed else 0, plan.reentries if committed else 0,
-            t.put_back,
-        ))  # fmt: skip
+        self._ring.append(fields_of(transition, next(self._numbers), self._now(), self._args))
+
+    def log_said(self, line: LogLine) -> None:
+        """Keep a line of the log. For a `LogCapture`."""
+        self._said.append(line)
 
     # -- what there is
 
@@ -291,8 +128,19 @@ class Recorder(Tracer):
         """Ids of the machines that have records, in the order of their first one."""
         return tuple(dict.fromkeys(record.machine for record in self.records))
 
+    @property
+    def log(self) -> tuple[LogLine, ...]:
+        """The lines of the log that are kept, in order."""
+        return tuple(self._said.copy())
+
+    def log_of(self, transition: Transition | Record | str) -> tuple[LogLine, ...]:
+        """The lines that were said in a transition, and in the tasks that it started."""
+        id = transition if isinstance(transition, str) else transition.id
+        return tuple(line for line in self._said.copy() if line.transition == id)
+
     def clear(self) -> None:
         """Forget everything, and count from zero."""
+        self._said.clear()
         self._cleared = next(self._numbers)
         self._ring.clear()
 
@@ -416,9 +264,6 @@ class Recorder(Tracer):
 
     def __repr__(self) -> str:
         return f"<Recorder of {len(self)} transitions, {self.dropped} dropped>"
-
-
-_NONE: Shown = MappingProxyType({})
 
 
 def _sequence(fields: tuple[Any, ...]) -> int:

@@ -7,15 +7,20 @@ and no long one costs its length. A `repr` that raises is said so, and goes no f
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import PurePath
 from reprlib import Repr
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import attrs
 
 from amachine._bits import bits
 from amachine.mutation import ErrorInfo, phrase
+from amachine.tracers.redaction import REDACTED, Part, hides, is_marked, parts, scrub, secret_parts
+from amachine.tracers.redaction import SECRET as SECRET
 
 if TYPE_CHECKING:
     from amachine.mutation import Mutation
@@ -25,47 +30,39 @@ if TYPE_CHECKING:
 Shown: TypeAlias = Mapping[str, str]
 """Arguments by name, each as text; one that has no name stands under the empty one."""
 
+NOTHING: Shown = MappingProxyType({})
+"""No arguments."""
+
 Mapper: TypeAlias = Callable[[Any], Shown]
 """What makes arguments into text: an `ArgsMapper`, or a function."""
 
-SECRET = (
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "credential",
-    "authorization",
-    "cookie",
-)
-"""Parts of names whose values are not shown."""
-
-REDACTED = "…"
 CUT = "…"
+LOOK = 400
+"""Characters of a text that are looked at beyond those that are shown."""
 
 
 def _names(names: Iterable[str]) -> frozenset[str]:
+    if isinstance(names, str):
+        raise TypeError(f"names={names!r} is one name: write names={{{names!r}}}")
     return frozenset(names)
-
-
-def _parts(parts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(parts)
 
 
 @attrs.frozen(kw_only=True)
 class ArgsMapper:
     """Makes a mutation's arguments into text, a short one for each name. Call it with them.
 
-    What attrs, dataclasses and pydantic leave out of a `repr` (`field(repr=False)`) is left out here, too.
+    What attrs, dataclasses and pydantic leave out of a `repr` (`field(repr=False)`) is left out here, too; and a field with
+    the metadata `{"amachine.redacted": True}` (pydantic: `json_schema_extra`) is not shown. Values inside of values are
+    treated alike.
     """
 
     names: frozenset[str] | None = attrs.field(default=None, converter=attrs.converters.optional(_names))
     """Show these alone; None: all."""
     limit: int = 40
     """Characters of one value."""
-    redact: tuple[str, ...] = attrs.field(default=SECRET, converter=_parts)
-    """A value is not shown if its name contains one of these, whatever the case of its letters."""
+    redact: tuple[Part, ...] = attrs.field(factory=secret_parts, converter=parts)
+    """A value is not shown if its name contains one of these, or is found by one that is a pattern. By default `SECRET`,
+    and what the environment variable `AMACHINE_REDACT` adds: `redact=(*SECRET, "iban")`."""
 
     def __call__(self, args: Any) -> dict[str, str]:
         """The text of each argument. Arguments of no known class are one, without a name."""
@@ -73,46 +70,86 @@ class ArgsMapper:
             return {}
         if isinstance(args, ErrorInfo):
             where = {"in": args.handler} if args.handler else {}
-            return {"error": cut(_safe(args.error), max(self.limit, 120)), **where}
-        return {name: self._value(name, value) for name, value in _named(args) if self._wanted(name)}
+            return {"error": self.clean(_safe(args.error, ()), max(self.limit, 120)), **where}
+        fields = _fields(args)
+        if fields is None:
+            return {"": short(args, self.limit, self.redact)}
+        return {
+            name: REDACTED if marked or hides(self.redact, name) else short(value, self.limit, self.redact)
+            for name, value, marked in fields
+            if self.names is None or name in self.names
+        }
 
-    def _wanted(self, name: str) -> bool:
-        return self.names is None or name in self.names
-
-    def _value(self, name: str, value: object) -> str:
-        lowered = name.lower()
-        if any(part in lowered for part in self.redact):
-            return REDACTED
-        return short(value, self.limit)
-
-
-def _named(args: Any) -> list[tuple[str, object]]:
-    """The arguments by name."""
-    if isinstance(args, Mapping):
-        given = cast("Mapping[object, object]", args)
-        return [(str(name), value) for name, value in given.items()]
-    made_by = cast("Any", type(args))
-    names: list[str]
-    if attrs.has(made_by):
-        names = [each.name for each in attrs.fields(made_by) if each.repr]
-    elif dataclasses.is_dataclass(made_by):
-        names = [each.name for each in dataclasses.fields(made_by) if each.repr]
-    elif hasattr(made_by, "__pydantic_fields__"):
-        names = [name for name, each in made_by.__pydantic_fields__.items() if each.repr]
-    elif isinstance(fields := getattr(made_by, "_fields", None), tuple):  # a named tuple
-        names = [str(name) for name in cast("tuple[object, ...]", fields)]
-    else:
-        return [("", args)]
-    return [(name, getattr(args, name, None)) for name in names]
+    def clean(self, text: str, limit: int | None = None) -> str:
+        """A text of any origin, such as that of an error, without secrets, and within so many characters of one line."""
+        cleaned = scrub(text if limit is None else text[: 4 * limit], self.redact)
+        return cleaned if limit is None else cut(cleaned, limit)
 
 
-def short(value: object, limit: int = 40) -> str:
+def merged(*mappers: Mapper) -> Mapper:
+    """One mapper of several: it shows what any of them shows. For one name the last counts, but what one redacts stays so."""
+
+    def every(args: Any) -> dict[str, str]:
+        shown: dict[str, str] = {}
+        for mapper in mappers:
+            for name, text in mapper(args).items():
+                if shown.get(name) != REDACTED:
+                    shown[name] = text
+        return shown
+
+    return every
+
+
+_DEFAULT = ArgsMapper()
+
+
+def clean(text: str, mapper: Mapper | None, limit: int | None = None) -> str:
+    """A text without secrets: those that the mapper knows, or by default `SECRET`."""
+    return (mapper if isinstance(mapper, ArgsMapper) else _DEFAULT).clean(text, limit)
+
+
+def error_text(error: BaseException, mapper: Mapper | None = None, limit: int = 200) -> str:
+    """The `repr` of an error without secrets."""
+    return clean(_safe(error, ()), mapper, limit)
+
+
+def _fields(value: Any) -> list[tuple[str, object, bool]] | None:
+    """What a value is made of: names, values, and whether they are marked as secret. None where that is not known."""
+    if isinstance(value, Mapping):
+        given = cast("Mapping[object, object]", value)
+        return [(str(name), each, False) for name, each in given.items()]
+    kind: type[Any] = value.__class__
+    names = _fields_of(kind)
+    return None if names is None else [(name, getattr(value, name, None), marked) for name, marked in names]
+
+
+def _fields_of(kind: type[Any]) -> list[tuple[str, bool]] | None:
+    """The fields that a class shows, and whether they are marked as secret. None for a class without fields."""
+    if attrs.has(kind):
+        return [(each.name, is_marked(each.metadata)) for each in attrs.fields(kind) if each.repr]
+    if dataclasses.is_dataclass(kind):
+        return [(each.name, is_marked(each.metadata)) for each in dataclasses.fields(kind) if each.repr]
+    if hasattr(kind, "__pydantic_fields__"):
+        fields: dict[str, Any] = kind.__pydantic_fields__
+        return [(name, is_marked(each.json_schema_extra)) for name, each in fields.items() if each.repr]
+    for names in ("_fields", "__struct_fields__"):  # of named tuples, and of msgspec
+        if isinstance(own := getattr(kind, names, None), tuple):
+            return [(str(name), False) for name in cast("tuple[object, ...]", own)]
+    return None
+
+
+def short(value: object, limit: int = 40, redact: tuple[Part, ...] = ()) -> str:
     """The `repr` of a value within so many characters; of long ones only the beginning is looked at."""
     if isinstance(value, PurePath):
         value = str(value)
-    if isinstance(value, str | bytes) and len(value) > limit:
-        return cut(repr(value[: limit + 1]), limit)
-    return cut(_safe(value, limit), limit)
+    if isinstance(value, str | bytes):
+        return _scalar(value, limit, redact)
+    return cut(scrub(_safe(value, redact, limit), redact), limit)
+
+
+def _scalar(value: str | bytes, limit: int, redact: tuple[Part, ...]) -> str:
+    # Looked at further than it is shown: what tells a secret may stand behind it, as in `//user:…@host`.
+    return cut(scrub(repr(value[: limit + LOOK]), redact), limit)
 
 
 def cut(text: str, limit: int) -> str:
@@ -122,18 +159,72 @@ def cut(text: str, limit: int) -> str:
 
 
 class _Short(Repr):
-    """`reprlib`, which looks only at the beginning of collections, without its cuts in the middle of scalars."""
+    """`reprlib`, which looks only at the beginning of collections, without its cuts in the middle of scalars.
 
-    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002
-        return repr(x)
+    What stands under a secret name is not shown, also inside of other values.
+    """
+
+    def __init__(self, redact: tuple[Part, ...], limit: int) -> None:
+        super().__init__()
+        self._redact = redact
+        self.maxlevel = 3
+        self.maxstring = self.maxlong = self.maxother = limit
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        if isinstance(x, PurePath):
+            return repr(str(x))
+        kind: type[Any] = x.__class__
+        if isinstance(x, Mapping):
+            return self._mapping(cast("Mapping[object, object]", x), level)
+        if isinstance(x, BaseException) or _writes_itself(kind) or (fields := _fields(x)) is None:
+            return repr(x)
+        inside = ", ".join(
+            f"{name}={self._field(name, each, marked, level)}" for name, each, marked in fields
+        )
+        return f"{kind.__name__}({inside})"
+
+    def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002
+        return _scalar(x, self.maxstring, self._redact)
+
+    def repr_bytes(self, x: bytes, level: int) -> str:  # noqa: ARG002
+        return _scalar(x, self.maxstring, self._redact)
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        return self._mapping(x, level)
+
+    def repr_tuple(self, x: tuple[Any, ...], level: int) -> str:
+        if type(x) is not tuple:  # a named one
+            return self.repr_instance(x, level)
+        if len(x) == 2 and isinstance(x[0], str | bytes) and hides(self._redact, str(x[0])):  # as headers are
+            return f"({x[0]!r}, {REDACTED})"
+        return super().repr_tuple(x, level)
+
+    def _mapping(self, x: Mapping[Any, Any], level: int) -> str:
+        if x and level <= 0:
+            return "{...}"
+        items = [
+            f"{self.repr1(name, level - 1)}: {self._field(str(name), each, False, level)}"  # noqa: FBT003
+            for name, each in islice(x.items(), self.maxdict)
+        ]
+        return f"{{{', '.join(items)}{', ...' if len(x) > self.maxdict else ''}}}"
+
+    def _field(self, name: str, value: object, marked: bool, level: int) -> str:  # noqa: FBT001
+        return REDACTED if marked or hides(self._redact, name) else self.repr1(value, level - 1)
 
 
-def _safe(value: object, limit: int = 400) -> str:
-    maker = _Short()
-    maker.maxlevel = 3
-    maker.maxstring = maker.maxlong = maker.maxother = limit
+def _writes_itself(kind: type[Any]) -> bool:
+    """Whether the author of a class has written its `repr`, and so decided what is shown."""
+    made: Any = inspect.unwrap(kind.__repr__)
+    if getattr(made, "__module__", "").partition(".")[0] in ("collections", "pydantic"):
+        return False
+    code = getattr(made, "__code__", None)
+    # Those that attrs and dataclasses make have no file.
+    return code is not None and code.co_filename != "<string>" and not code.co_filename.startswith("<attrs")
+
+
+def _safe(value: object, redact: tuple[Part, ...], limit: int = 400) -> str:
     try:
-        return maker.repr(value)
+        return _Short(redact, limit).repr(value)
     except Exception as error:  # noqa: BLE001  # the `repr` is the user's
         return f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
 
