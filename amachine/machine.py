@@ -33,8 +33,8 @@ from amachine.errors import BindingError, nearest
 from amachine.event import Event
 from amachine.handed import Limits
 from amachine.handlers import suite_of
-from amachine.living import Living
 from amachine.mutation import Kind, Result
+from amachine.requesting import Requesting
 from amachine.schema import Schema
 from amachine.tracers.base import Tracer
 from amachine.transition import Program, program_of
@@ -93,7 +93,7 @@ _own_names: set[str] = set()
 """The private names of machines. A subclass that took one, `_submit` say, would break the engine without a word."""
 
 
-class Machine(Living, States):
+class Machine(Requesting, States):
     """A machine of states. Subclass it and declare them, or make one of a schema with `Machine.of`.
 
     It needs no event loop, unless it has `task` handlers: those run inside `async with machine:`. Everything may be called
