@@ -3,6 +3,8 @@
 This is `amachine demo` without its face: the same machines, driven in a few lines. Read them first, in
 amachine/tools/demo/flow.py (the life of one file) and batch.py (the parent). Here a subclass adds a veto of its own.
 
+Temporal has a workflow of this name: README.md beside this file compares the two.
+
     python examples/file_processing.py [FOLDER [DATABASE]]
 """
 
