@@ -19,6 +19,8 @@ from amachine.errors import SchemaError, UnknownState, closest, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from amachine.findings import Findings
+
 __all__ = ["GroupDef", "Schema", "StateDef"]
 
 _HEALTH = ("Healthcheck", "Heartbeat")
@@ -285,6 +287,16 @@ class Schema:
                     other=there or "",
                     nearest=closest(there, self.names) if there is not None else None,
                 )
+
+    def lint(self, *, ignore: Iterable[str] = (), limit: int | None = None) -> Findings:
+        """Look for what is hardly meant so: states that can never be active, groups that shut each other out, and so on.
+
+        Iterate what it returns, or print it: each finding has its reason and a shortest example. The options are those of
+        `amachine.linting.lint`, which looks at the handlers of a class, too. Errors: ValueError.
+        """
+        from amachine.linting import lint
+
+        return lint(self, ignore=ignore, limit=limit)
 
     def __getitem__(self, name: str) -> StateDef:
         return self.states[self.position(name)]
