@@ -61,7 +61,9 @@ def _fold(name: str) -> str:
 
 def _revive(kind: type[AmachineError], args: tuple[Any, ...], parts: dict[str, Any]) -> AmachineError:
     error = kind.__new__(kind, *args)
-    error.args = args  # one that is an OSError, too, as a TimeoutError is, does not take them over in `__new__`
+    error.args = (
+        args  # one that is an OSError, too, as a TimeoutError is, does not take them over in `__new__`
+    )
     error.__dict__.update(parts)
     return error
 

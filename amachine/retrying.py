@@ -93,7 +93,7 @@ class Granted(Result, Generic[U_co]):
 
     def __init__(self, result: Result, attempts: int, seconds: float, args: Any) -> None:
         super().__init__(Status.EXECUTED)
-        self.queue_tick = result.queue_tick
+        self.queue_tick: int | None = result.queue_tick
         self.attempts = attempts
         self.seconds = seconds
         self.args = args

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from amachine.declare import State, States, exclusive
+from amachine.declare import Group, State, States, exclusive
 from amachine.errors import BindingError, WaitError
 from amachine.mutation import ErrorInfo
 
@@ -40,16 +40,18 @@ class Basic(States):
     An error state is entered together with `Exception`: `flow.add_error(error, Basic.ErrNetwork)`.
     """
 
-    ErrNetwork = State(
+    ErrNetwork: State[..., ErrorInfo] = State(
         ErrorInfo, multi=True, require=["Exception"], doc="The error is one of the network, and may pass."
     )
-    ErrHandlerTimeout = State(
+    ErrHandlerTimeout: State[..., ErrorInfo] = State(
         ErrorInfo, multi=True, require=["Exception"], doc="The error is that a handler took too long."
     )
     Start = _free(State(doc="It should be at work. Removing this stops what requires it."))
-    Ready = State(require=[Start], doc="It can do what it is there for.")
-    Healthcheck = State(multi=True, doc="Somebody asked whether it is alive. Entered anew each time.")
-    Heartbeat = State(
+    Ready: State[[], None] = State(require=[Start], doc="It can do what it is there for.")
+    Healthcheck: State[[], None] = State(
+        multi=True, doc="Somebody asked whether it is alive. Entered anew each time."
+    )
+    Heartbeat: State[[], None] = State(
         doc="It is looking after itself. Whoever looks removes it, so that it can be added again."
     )
 
@@ -61,14 +63,14 @@ class Connected(States):
     `flow.add_error(error, Connected.ErrConnecting)` and the removal of `Connecting`.
     """
 
-    ErrConnecting = State(
+    ErrConnecting: State[..., ErrorInfo] = State(
         ErrorInfo, multi=True, require=["Exception"], doc="The error is that no connection came about."
     )
     Connecting = _free(State(doc="The connection is being made."))
     Connected = _free(State(doc="The connection stands."))
     Disconnecting = _free(State(doc="The connection is being ended."))
     Disconnected = _free(State(auto=True, doc="There is no connection, and nothing is being done about it."))
-    ConnectionStatus = exclusive(Connecting, Connected, Disconnecting, Disconnected)
+    ConnectionStatus: Group = exclusive(Connecting, Connected, Disconnecting, Disconnected)
 
 
 class ConnectionPool(States):
@@ -78,7 +80,7 @@ class ConnectionPool(States):
     none of them is left. Who holds the connections adds and removes the states; nothing is counted here.
     """
 
-    ErrConnecting = State(
+    ErrConnecting: State[..., ErrorInfo] = State(
         ErrorInfo, multi=True, require=["Exception"], doc="The error is that a connection did not come about."
     )
     Connecting = _free(State(doc="At least one connection is being made."))
@@ -86,8 +88,8 @@ class ConnectionPool(States):
     ConnectedFully = _free(State(require=[Connected], doc="As many connections stand as are wanted."))
     Disconnecting = _free(State(doc="All connections are being ended."))
     Disconnected = _free(State(auto=True, doc="No connection stands, and none is being made or ended."))
-    AttemptStatus = exclusive(Connecting, Disconnecting, Disconnected)
-    ConnectionStatus = exclusive(Connected, Disconnecting, Disconnected)
+    AttemptStatus: Group = exclusive(Connecting, Disconnecting, Disconnected)
+    ConnectionStatus: Group = exclusive(Connected, Disconnecting, Disconnected)
 
 
 class Worker(Basic):
@@ -106,15 +108,15 @@ class Worker(Basic):
     WorkRequested = _free(State(require=[Basic.Ready], doc="Somebody wants work done, and it is not begun."))
     Working = _free(State(require=[Basic.Ready], doc="Work is being done."))
     WorkReady = _free(State(require=[Basic.Ready], doc="The work is done, and its result not yet fetched."))
-    ErrWork = State(
+    ErrWork: State[..., ErrorInfo] = State(
         ErrorInfo,
         multi=True,
         require=["Exception"],
         remove=[WorkRequested, Working, WorkReady],
         doc="The error is that work failed. Until the next request.",
     )
-    WorkStatus = exclusive(Idle, WorkRequested, Working, WorkReady)
-    _Outcome = exclusive(WorkRequested, ErrWork)
+    WorkStatus: Group = exclusive(Idle, WorkRequested, Working, WorkReady)
+    _Outcome: Group = exclusive(WorkRequested, ErrWork)
 
 
 @attrs.frozen
@@ -138,14 +140,16 @@ class Disposed(States):
     `Machine.of(Disposed)` has the states without the behaviour.
     """
 
-    RegisterDisposal = State(
+    RegisterDisposal: State[[Callable[[], object]], Disposal] = State(
         Disposal,
         multi=True,
         doc="Something is held that is to be disposed of. Removing this forgets nothing.",
     )
-    Disposing = State(remove=[RegisterDisposal], doc="What was registered is being disposed of.")
-    Disposed = State(remove=[RegisterDisposal], doc="Everything has been disposed of.")
-    DisposalStatus = exclusive(Disposing, Disposed)
+    Disposing: State[[], None] = State(
+        remove=[RegisterDisposal], doc="What was registered is being disposed of."
+    )
+    Disposed: State[[], None] = State(remove=[RegisterDisposal], doc="Everything has been disposed of.")
+    DisposalStatus: Group = exclusive(Disposing, Disposed)
 
     _disposers: list[Callable[[], object]]
 

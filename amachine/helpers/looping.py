@@ -50,7 +50,7 @@ class Rounds:
     """The rounds of a loop, counted from 1: what `rounds` makes."""
 
     def __init__(self, state: BoundState[..., Any], every: float, limit: int | None, per: float) -> None:
-        self.count = 0
+        self.count: int = 0
         """How many rounds have begun."""
         self._state = state
         self._every = every

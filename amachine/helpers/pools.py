@@ -29,7 +29,7 @@ class Job(Generic[T_co]):
     __slots__ = ("_value", "_work", "done", "error", "name")
 
     def __init__(self, name: str, work: Callable[[], Coroutine[Any, Any, T_co]]) -> None:
-        self.name = name
+        self.name: str = name
         self.done: bool = False
         """Whether it has ended, with a value or an error. A job that was cancelled never is."""
         self.error: Exception | None = None

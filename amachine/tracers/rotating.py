@@ -36,7 +36,7 @@ class RotatingFile:
         self._now = now
         self._file: FileIO | None = None
         self._size = 0
-        self.total = 0
+        self.total: int = 0
         """Lines that were written to the end, by this object."""
         self._lines = 0
         """Lines of the present file beyond the first."""

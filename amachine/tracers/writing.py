@@ -23,14 +23,14 @@ PAUSE = 0.05
 RETRY = 5.0
 """Seconds until a file that could not be written is tried again."""
 
-logger = logging.getLogger("amachine.jsonl")
+logger: logging.Logger = logging.getLogger("amachine.jsonl")
 
 
 class Writer:
     """What is put in is a tuple: a function that makes a `Line`, and its arguments. The thread begins with the first one."""
 
     def __init__(self, file: RotatingFile, *, buffer: int, now: Callable[[], float]) -> None:
-        self.file = file
+        self.file: RotatingFile = file
         self._limit = buffer
         self._now = now
         self._failed_at: float | None = None
