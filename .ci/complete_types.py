@@ -6,10 +6,10 @@ import sys
 from typing import Any
 
 
-def _is_ambiguous(symbol: dict[str, Any]) -> bool:
-    """Whether checkers may differ. In `states` some are inferred on purpose: an annotation would bind the users' own, too."""
-    name: str = symbol["name"]
-    return symbol["isTypeAmbiguous"] and not name.startswith("amachine.states.")
+def _is_vague(symbol: dict[str, Any]) -> bool:
+    """Whether a type is left to be guessed. In `states` some are, on purpose: an annotation would bind users' own, too."""
+    unclear: bool = not symbol["isTypeKnown"] or symbol["isTypeAmbiguous"]
+    return unclear and not symbol["name"].startswith("amachine.states.")
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
         for symbol in found["typeCompleteness"]["symbols"]
         if symbol["isExported"] and not symbol["name"].startswith("amachine.tools")
     ]
-    vague = [symbol["name"] for symbol in symbols if not symbol["isTypeKnown"] or _is_ambiguous(symbol)]
+    vague = [symbol["name"] for symbol in symbols if _is_vague(symbol)]
     for name in vague:
         print(f"no complete type: {name}")
     print(f"{len(symbols) - len(vague)} of {len(symbols)} public names have a known type")
