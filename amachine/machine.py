@@ -140,13 +140,50 @@ class Machine(Living, States):
         **options: Unpack[Options],
     ) -> Self:
         """Make a machine of a schema without behaviour: a `Schema`, a `States` class, or data for `Schema.parse`."""
-        if isinstance(schema, Mapping):
-            schema = Schema.parse(schema)
-        elif not isinstance(schema, Schema):
-            schema = schema.schema
+        schema = _schema_of(schema)
         machine = cls.__new__(cls)
         machine._begin_with(program_of(schema, (suite_of(cls, schema, own=True),)), id, options)
         return machine
+
+    @classmethod
+    def restore(
+        cls,
+        data: Mapping[str, Any],
+        id: str | None = None,
+        *,
+        schema: Schema | type[States] | Mapping[str, Any] | None = None,
+        strict: bool = True,
+        into: Self | None = None,
+        **options: Unpack[Options],
+    ) -> Self:
+        """Make a machine that goes on where the one that was exported stood: see `export`.
+
+        No handler runs meanwhile. Clocks continue; states are active with their arguments; on `async with` their `task`
+        handlers start again, once, with `event.restored`. `MachineRestored`, where declared, and what was pending
+        are queued: they run on opening, or before the next mutation. The machine tick is one more.
+
+        `id`: the exported one by default. `schema`: as in `Machine.of`, for a machine that was made so. `strict=False`
+        lets today's schema differ, as long as what was active may be active in it; new states begin at tick 0. `into`: a
+        new machine that the data is loaded into, for a class whose `__init__` takes more than options.
+
+        Errors: `RestoreError`, which says what does not fit; nothing is made then, and `into` is as it was.
+        """
+        from amachine.restoring import restore
+
+        if into is not None:
+            if id is not None or schema is not None or options:
+                raise TypeError("restore(into=…) takes no id, schema or options: the machine has its own")
+            limit = into._limits_.queue
+            return restore(data, into.schema, lambda _: into, into, limit, strict=strict)
+        limit = options.get("queue_limit", 1000)
+        if schema is None:
+            return restore(
+                data, cls.schema, lambda old: cls(id or old, **options), None, limit, strict=strict
+            )
+        known = _schema_of(schema)
+        return restore(
+            data, known, lambda old: cls.of(known, id or old, **options), None, limit, strict=strict
+        )
 
     def _begin_with(self, program: Program, id: str | None, options: Options) -> None:
         for name in options:
@@ -276,6 +313,21 @@ class Machine(Living, States):
         called, given = self._read(states, args)
         return self._submit(Kind.TOGGLE, called, given)
 
+    # -- what outlives the process
+
+    def export(self, *, pending: bool = False) -> dict[str, Any]:
+        """Its state as plain data, fit for JSON, that `restore` reads: clocks, arguments of active states, timers, schema.
+
+        `pending`: with the queued mutations. Taken between two transitions: from another thread, where the machine is
+        busy or lives in an event loop, it blocks until its turn comes. After the machine has closed: its last state.
+
+        Errors: `WaitError` in a handler or callback, where `machine.eval(machine.export)` gives it afterwards;
+        `ArgsError` where arguments cannot be made plain.
+        """
+        from amachine.persist import export
+
+        return export(self, pending=pending)
+
     # -- to look at
 
     def inspect(self) -> str:
@@ -295,11 +347,18 @@ class Machine(Living, States):
         if spec == "mermaid":
             from amachine.graph import mermaid
 
-            return mermaid(self.schema, active=self.active)
+            active = self.active
+            return mermaid(self.schema, active=active)
         return format(repr(self), spec)
 
     def __rich__(self) -> Any:
         return inspection.rich_table(self)
+
+
+def _schema_of(given: Schema | type[States] | Mapping[str, Any]) -> Schema:
+    if isinstance(given, Mapping):
+        return Schema.parse(given)
+    return given if isinstance(given, Schema) else given.schema
 
 
 _own_names.update(
