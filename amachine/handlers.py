@@ -68,11 +68,15 @@ class Call:
 class Suite:
     """All handlers of one class or mapping for one schema: those of base classes first, then as written."""
 
-    __slots__ = ("__weakref__", "_calls", "_table", "owner")
+    __slots__ = ("__weakref__", "_calls", "_table", "key", "owner")
 
-    def __init__(self, owner: str, calls: Iterable[Call]) -> None:
+    def __init__(
+        self, owner: str, calls: Iterable[Call], key: tuple[str, bool, bool] = ("", True, False)
+    ) -> None:
         self.owner: str = owner
         """Name of the class; empty for a mapping."""
+        self.key = key
+        """The `prefix`, `strict` and `own` that it was made with: to make it again, for another schema."""
         self._calls = tuple(calls)
         table: dict[tuple[Phase, int, int], list[Call]] = {}
         for call in self._calls:
@@ -124,7 +128,7 @@ def suite_of(
     suite = suites.get(key)
     if suite is None:
         calls = _calls_of(owner_type, Names(schema, prefix), strict=strict, own=own)
-        suite = suites[key] = Suite(_short(owner_type), calls)
+        suite = suites[key] = Suite(_short(owner_type), calls, key)
     return suite
 
 
@@ -144,7 +148,7 @@ def suite_of_mapping(handlers: Mapping[str, Callable[..., Any]], schema: Schema,
         written = getattr(fn, "__qualname__", "").rpartition("<locals>.")[2]
         where = name if "<" in written else written or name
         calls.append(_call(Site("", name, where), (fn, 1), reading, names))
-    return Suite("", calls)
+    return Suite("", calls, (prefix, True, False))
 
 
 def split_handler_name(

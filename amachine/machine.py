@@ -36,6 +36,7 @@ from amachine.handlers import suite_of
 from amachine.living import Living
 from amachine.mutation import Kind, Result
 from amachine.schema import Schema
+from amachine.subscriptions import Wait
 from amachine.tracers.base import Tracer
 from amachine.transition import Program, program_of
 from amachine.waiting import AnyState
@@ -86,7 +87,7 @@ class SchemaOfMachine:
         return owner.schema if machine is None else machine._program_.schema
 
     def __set__(self, machine: Machine, value: Never) -> NoReturn:
-        raise AttributeError(f"machine {machine.id} keeps its schema: make another machine, of another one")
+        raise AttributeError(f"machine {machine.id} is given another schema by machine.set_schema(…)")
 
 
 _own_names: set[str] = set()
@@ -312,6 +313,31 @@ class Machine(Living, States):
         """Deactivate these states if all are active when the turn comes, else activate all. Arguments as in `add`."""
         called, given = self._read(states, args)
         return self._submit(Kind.TOGGLE, called, given)
+
+    # -- another schema
+
+    _schema_version_: int = 1  # stored only where it is another
+
+    @property
+    def schema_version(self) -> int:
+        """1 at first, and one more for each `set_schema` that changed something."""
+        return self._schema_version_
+
+    def set_schema(self, schema: Schema | type[States] | Mapping[str, Any]) -> Wait[int]:
+        """Go on with another schema, which has all present states, and perhaps more. Yields the schema's version.
+
+        Clocks, arguments, waits, tasks, timers and the queue go on. Present states keep their places; new ones come
+        behind them at tick 0, whatever their place in the schema. Relations and flags may change where what is active
+        could be active under the new ones. Handlers are bound anew: a name that reads as one of a new state counts from
+        now on. Of a class only its states are taken. It happens between two mutations: at once, or behind what is
+        queued. It is no transition: auto states come with the next one.
+
+        Errors: `SchemaError`, `BindingError`, and nothing has changed; found only when its turn comes, the wait ends with
+        it, and for a handler that asked, it takes the error path, too.
+        """
+        from amachine.growing import set_schema
+
+        return set_schema(self, _schema_of(schema))
 
     # -- what outlives the process
 

@@ -298,6 +298,13 @@ class Runtime:
             task.begun = True
             starter.start(task)
 
+    def limits_changed(self) -> None:
+        """The machine has another schema: more tasks of a state may run, or fewer begin."""
+        for state, bound in self._of.items():
+            if state != OWN:
+                bound.limit = self.machine.schema.limits[state]
+                self._fill(bound)
+
     def failed(self, task: Task, error: BaseException) -> None:
         """Take the error of a task to the machine; a cancellation is none."""
         cancelled = anyio.get_cancelled_exc_class()
