@@ -83,6 +83,8 @@ class Living(Binding):
         loop, home, runtime = here(), get_ident(), self._the_tasks()
 
         def move_in() -> None:
+            if self._life_ == Life.CLOSED:
+                raise self._closed_error()
             if self._life_ != Life.FREE:
                 raise MachineClosed(
                     f"machine {self._id_} has been opened before: make another", machine=self._id_

@@ -163,7 +163,7 @@ class _Changes(_External):
 
     def schema_changed(self, machine: Machine, before: Schema) -> None:
         """Tell what another schema changes."""
-        from amachine.restoring import differences
+        from amachine.saved import differences
 
         what = "; ".join(differences(before.states, machine.schema)) or "nothing that relations know of"
         self._line(LogLevel.CHANGES, "schema", machine, f"version {machine.schema_version}: {what}")
