@@ -60,6 +60,11 @@ class Call:
         return self.where if self.where == self.name else f"{self.where} ({self.name})"
 
     @property
+    def attr(self) -> str:
+        """Its name where it is written, without the class."""
+        return self.where.rpartition(".")[2]
+
+    @property
     def subject(self) -> int:
         """Index of the state whose arguments it sees: the entering one, in `TO`; -1 where it has no state."""
         return self.other if self.phase is Phase.TO else self.state

@@ -163,6 +163,8 @@ class Machine(Living, States):
         handlers start again, once, with `event.restored`. `MachineRestored`, where declared, and what was pending
         are queued: they run on opening, or before the next mutation. The machine tick is one more.
 
+        Handler objects come as `handlers=`, so that their tasks and timers are known by then.
+
         `id`: the exported one by default. `schema`: as in `Machine.of`, for a machine that was made so. `strict=False`
         lets today's schema differ, as long as what was active may be active in it; new states begin at tick 0. `into`: a
         new machine that the data is loaded into, for a class whose `__init__` takes more than options.

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Of the data. A reader refuses others."""
+LONGEST_TEXT = 1_000_000
+"""Letters that are kept of an error's message, and of its traceback."""
 
 
 def export(machine: Machine, *, pending: bool) -> dict[str, Any]:
@@ -92,7 +94,9 @@ def plain_error(info: ErrorInfo) -> dict[str, Any]:
         text = str(error)
     except Exception as worse:  # noqa: BLE001  # an error that cannot say what it is must not be lost for that
         text = f"({type(worse).__name__} in str of it)"
-    return {"kind": kind, "message": text, "traceback": info.traceback, "handler": info.handler}
+    handler = None if info.handler is None else info.handler[:1000]
+    trace = info.traceback[-LONGEST_TEXT:]
+    return {"kind": kind[:1000], "message": text[:LONGEST_TEXT], "traceback": trace, "handler": handler}
 
 
 def _told(state: StateDef) -> dict[str, Any]:

@@ -42,11 +42,7 @@ def restore(
     strict: bool,
 ) -> M:
     """A machine that goes on: made by `make` of the id that was exported, or `into`. Errors: `RestoreError`."""
-    saved = read(data, schema, strict=strict)
-    if queue_limit is not None and len(saved.queue) > queue_limit:
-        raise RestoreError(
-            f"{len(saved.queue)} mutations are pending, and queue_limit is {queue_limit}", machine=saved.id
-        )
+    saved = read(data, schema, strict=strict, queue_limit=queue_limit)
     if into is not None:
         _load(into, saved)
         return into
@@ -70,7 +66,10 @@ def _load(machine: Machine, saved: Saved) -> None:
         if program.schema is not saved.schema and program.schema != saved.schema:
             raise RestoreError("the machine to restore into has another schema", machine=saved.id)
         if machine._count_ or machine._life_ != Life.FREE or machine._queue_ or machine._inbox_:
-            raise RestoreError("the machine to restore into has been used: make a new one", machine=saved.id)
+            raise RestoreError(
+                "the machine to restore into has been used, perhaps by its __init__: make a new one",
+                machine=saved.id,
+            )
         t = _restored(machine, saved)
         steps = [
             step for i in program.schema.enter_order if saved.active >> i & 1 for step in program.tasks_of(i)

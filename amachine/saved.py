@@ -17,14 +17,12 @@ from amachine._defs import RELATIONS, StateDef
 from amachine.arguments import from_plain, is_mapping
 from amachine.errors import ArgsError, PastError, RestoreError, SchemaError, nearest
 from amachine.mutation import ErrorInfo, Kind, Mutation
-from amachine.persist import FORMAT, reader
+from amachine.persist import FORMAT, LONGEST_TEXT, reader
 from amachine.schema import Schema  # a field of an attrs class
 
 MOST = 2**63
 """A clock that comes from outside is below this: in a whole life it would not get past 64 bits."""
-LONGEST_NAME = 1000
-LONGEST_TEXT = 1_000_000
-"""Of an error's message and traceback."""
+LONGEST_NAME = 10_000
 MORE_STATES = 1000
 """So many states that today's schema does not have are read, to be explained."""
 
@@ -48,23 +46,24 @@ class Saved:
     strict: bool
 
 
-def read(data: object, schema: Schema, *, strict: bool) -> Saved:
+def read(data: object, schema: Schema, *, strict: bool, queue_limit: int | None) -> Saved:
     """What an export says, for a machine of this schema. Errors: `RestoreError`."""
-    return _Reader(data, schema, strict=strict).read()
+    return _Reader(data, schema, queue_limit, strict=strict).read()
 
 
 class _Reader:
     """Reads one export. Every method raises `RestoreError`, and nothing else."""
 
-    def __init__(self, data: object, schema: Schema, *, strict: bool) -> None:
+    def __init__(self, data: object, schema: Schema, queue_limit: int | None, *, strict: bool) -> None:
         if not is_mapping(data):
             mend = ": json.loads it first" if isinstance(data, (str, bytes)) else ""
             raise RestoreError(f"what export() gave is a mapping, not {_shown(data)}{mend}")
         self.data = data
         self.schema = schema
+        self.queue_limit = queue_limit
         self.strict = strict
         self.id = ""
-        self.id = self.text(self.data, "id", LONGEST_NAME)
+        self.id = self.text(self.data, "id", LONGEST_TEXT)
 
     def read(self) -> Saved:
         """All of it."""
@@ -208,7 +207,10 @@ class _Reader:
     def queue(self) -> tuple[tuple[Mutation, ...], int]:
         fronts: list[Mutation] = []
         others: list[Mutation] = []
-        for entry in self.items(self.data, "queue") if "queue" in self.data else ():
+        entries = self.items(self.data, "queue") if "queue" in self.data else []
+        if self.queue_limit is not None and len(entries) > self.queue_limit:
+            raise self.wrong(f"{len(entries)} mutations are pending, and queue_limit is {self.queue_limit}")
+        for entry in entries:
             if not is_mapping(entry):
                 raise self.wrong(f"{_shown(entry)} is no mutation")
             told = entry

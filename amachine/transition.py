@@ -158,13 +158,13 @@ class Program:
         return self._calls.get((Phase.TASK, state, -1), ())
 
     def timer_name(self, step: Step) -> str:
-        """What a timer is exported under: where its function is written; the second of the same gets a number."""
-        where, before = step[2].where, 0
+        """What a timer is exported under: the name of its function; the second of the same state gets a number."""
+        name, before = step[2].attr, 0
         for each in self.tasks_of(step[2].state):
             if each is step:
                 break
-            before += each[2].timer is not None and each[2].where == where
-        return f"{where}#{before + 1}" if before else where
+            before += each[2].timer is not None and each[2].attr == name
+        return f"{name}#{before + 1}" if before else name
 
     def situation(self, active: int) -> Situation:
         """The node of this active set."""

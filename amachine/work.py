@@ -175,6 +175,7 @@ async def keep(
     if timer.repeats and left < 0:
         left = left % seconds - seconds  # due once, however long ago; the later ones keep the old beat
     first = deadline.at = now + left
+    turns = 0
     while True:
         await anyio.sleep_until(deadline.at)
         if task.over:  # its state ended in the very moment in which the sleep did
@@ -191,5 +192,6 @@ async def keep(
         if not timer.repeats:
             deadline.fired = True
             return
-        turns = max(1, floor((anyio.current_time() - first) / seconds) + 1)
+        # Never the same turn again, though a loop may wake a sleeper a moment too early.
+        turns = max(turns, floor((anyio.current_time() - first) / seconds)) + 1
         deadline.at = first + turns * seconds

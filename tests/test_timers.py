@@ -325,12 +325,12 @@ def test_deadlines_are_exported_as_times_of_day(wall: list[float], close_first: 
     timers = {each["timer"]: each["due"] for each in data["timers"]}
     left = {name: None if due is None else round(due - wall[0], 6) for name, due in timers.items()}
     assert left == {
-        "Orders.resumes": 39,
-        "Orders.restarts": 39,
-        "Orders.early": None,
-        "Orders.twice": 4,  # that of the inner decorator
-        "Orders.twice#2": None,
-        "Orders.beat": 19,
+        "resumes": 39,
+        "restarts": 39,
+        "early": None,
+        "twice": 4,  # that of the inner decorator
+        "twice#2": None,
+        "beat": 19,
     }
 
 
@@ -374,7 +374,7 @@ def test_a_machine_restored_and_exported_again_before_it_was_opened_forgets_no_t
 ) -> None:
     data = stopped_after(21)
     again = Orders.restore(data).export()
-    restart = [each for each in data["timers"] if each["timer"] != "Orders.restarts"]
+    restart = [each for each in data["timers"] if each["timer"] != "restarts"]
     assert sorted(again["timers"], key=str) == sorted(restart, key=str)
     wall[0] += 9
     assert resumed_for(again, 35).fired == [(0.0, "twice"), (10.0, "beat"), (30.0, "resumes")]
@@ -397,9 +397,9 @@ def test_a_restored_timer_dies_with_its_activation_and_a_new_one_has_its_full_ti
 
 def test_a_timer_that_is_gone_is_told_or_left(wall: list[float]) -> None:
     data = stopped_after(21)
-    data["timers"].append({"state": "placed", "timer": "Orders.resume", "due": 3.0})
+    data["timers"].append({"state": "placed", "timer": "resume", "due": 3.0})
     with pytest.raises(
-        RestoreError, match=r"placed has no timer 'Orders.resume' today \(did you mean 'Orders.resumes'\?\)"
+        RestoreError, match=r"placed has no timer 'resume' today \(did you mean 'resumes'\?\)"
     ):
         Orders.restore(data)
     assert Orders.restore(data, strict=False).placed.active
@@ -413,3 +413,49 @@ def test_a_deadline_from_nowhere_makes_no_endless_loop(wall: list[float]) -> Non
     fired = resumed_for(data, 200).fired
     assert sum(name == "beat" for _, name in fired) <= 7
     assert sum(name == "resumes" for _, name in fired) == 1
+
+
+async def test_a_timer_that_was_just_at_work_begins_anew(wall: list[float]) -> None:
+    class Slow(Machine):
+        on = State()
+        fired: list[bool]
+
+        @on.after(TICK)
+        async def work(self, e: Event[None]) -> None:
+            self.fired.append(e.restored)
+            await anyio.sleep_forever()
+
+    first = Slow("slow")
+    first.fired = []
+    async with first:
+        first.on.add()
+        await at_last(lambda: first.fired)
+        data = first.export()
+        assert [each["timer"] for each in data["timers"]] == ["work"]
+    again = Slow.restore(data)
+    again.fired = []
+    async with again:
+        await at_last(lambda: again.fired)
+    assert (first.fired, again.fired) == ([False], [True])
+
+
+async def test_a_function_that_was_called_is_not_called_again_though_it_failed(wall: list[float]) -> None:
+    class Fails(Machine):
+        on = State()
+        fired = 0
+
+        @on.after(0)
+        def work(self, e: Event[None]) -> None:
+            self.fired += 1
+            raise ValueError
+
+        @Machine.Exception.state
+        def failed(self, e: Event[ErrorInfo]) -> None: ...
+
+    async with Fails("fails") as first:
+        first.on.add()
+        await first.when_error()
+        data = first.export()
+    async with Fails.restore(data) as again:
+        await anyio.sleep(2 * TICK)
+        assert (first.fired, again.fired) == (1, 0)
