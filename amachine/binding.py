@@ -70,7 +70,7 @@ class Binding(Asking):
 
         asked = self._program_.schema
         suite = suite_for(asked)
-        if strict and not len(suite):
+        if strict and not len(suite) and not isinstance(owner, Mapping):
             mend = "a name looks like ReadyEnter or ready_state, or @Flow.ready.enter stands before it"
             raise BindingError(f"{owner!r} has no handlers: {mend}", owner=bound.__class__.__name__)
 

@@ -169,5 +169,10 @@ def _enqueue(machine: Machine, saved: Saved) -> None:
     queued = saved.queue[saved.fronts :]
     if RESTORED in schema.index:
         queued = (Mutation(schema, Kind.ADD, 1 << schema.index[RESTORED]), *queued)
-    for mutation in queued:
-        machine._admit(mutation)
+    for mutation in queued:  # not by `_admit`: a queue that was full then must not lose any
+        result = Result(Status.QUEUED, waiter=machine._result_wait)
+        mutation.results.append(result)
+        machine._the_queue().append(mutation, machine.queue_tick)
+        result.queue_tick = mutation.queue_tick
+        if machine._hooks_ is not None:
+            machine._hooks_.mutation_queued(machine, mutation)

@@ -496,6 +496,29 @@ async def test_a_machine_that_was_restored_says_so_before_anything_pending_runs(
     assert last.order[-2:] == ["remove c", "remove a"]
 
 
+def test_a_full_queue_loses_nothing() -> None:
+    pictures: list[Any] = []
+
+    def fill(event: Event[Any]) -> None:
+        event.machine.eval(lambda: pictures.append(event.machine.export(pending=True)))
+        for number in range(3):
+            event.machine.add("b", number=number)
+
+    schema = Schema.parse({"a": {}, "b": {"multi": True}, "MachineRestored": {}})
+    Machine.of(schema, handlers=[{"AState": fill}], queue_limit=4).add("a")
+    again = Machine.restore(through_json(pictures[0]), schema=schema, queue_limit=3)
+    assert again.when_idle().done
+    assert again.error is None
+    assert (again.clock["b"], again["b"].args, again.is_active("MachineRestored")) == (5, {"number": 2}, True)
+
+
+def test_private_fields_are_given_by_the_names_that_they_are_built_with() -> None:
+    flow = Flow()
+    flow.began = []
+    flow.add("working", path="x", secret="y", sizes={3: "1.5"})
+    assert flow.working.args == Job(Path("x"), "y", {3: Decimal("1.5")})
+
+
 def test_what_is_pending_keeps_arguments_and_errors() -> None:
     pictures: list[Any] = []
 

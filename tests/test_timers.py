@@ -106,6 +106,30 @@ async def test_a_timer_of_a_multi_state_begins_anew_with_each_entry_and_takes_no
         assert flow.fired == [("TypingAfter", 5)]
 
 
+async def test_a_timer_may_end_its_own_state_or_enter_it_again() -> None:
+    class Poll(Machine):
+        polling = State(multi=True)
+        over = State(remove=[polling])
+        turns = 0
+
+        @polling.after(0.001)
+        async def turn(self, e: Event[None]) -> None:
+            self.turns += 1
+            if self.turns == 5:
+                self.over.add()
+            else:
+                self.polling.add()
+            await anyio.sleep_forever()  # which is cancelled: the tick has moved
+
+    async with Poll(raise_errors=True) as poll:
+        poll.polling.add()
+        with anyio.fail_after(5):
+            await poll.over.when()
+        await anyio.sleep(TICK)
+        assert (poll.turns, poll.clock["polling"]) == (5, 10)
+        assert poll.export()["timers"] == []
+
+
 async def test_what_was_entered_before_the_opening_counts_from_the_opening() -> None:
     flow = Flow(raise_errors=True)
     flow.waiting.add(0.0)
@@ -459,3 +483,13 @@ async def test_a_function_that_was_called_is_not_called_again_though_it_failed(w
     async with Fails.restore(data) as again:
         await anyio.sleep(2 * TICK)
         assert (first.fired, again.fired) == (1, 0)
+
+
+async def test_another_thread_reads_deadlines_by_the_clock_of_the_loop(wall: list[float]) -> None:
+    async with Orders("o") as orders:
+        orders.placed.add()
+        await rest()
+        data = await anyio.to_thread.run_sync(orders.export)
+    due = {each["timer"]: each["due"] for each in data["timers"]}
+    assert len(due) == 6
+    assert 50 < due["resumes"] - wall[0] <= 60
