@@ -97,7 +97,7 @@ def laid_out(present: Schema, wanted: Schema) -> Schema:
         raise SchemaError(f"{', '.join(lost)} would be gone; {mend}", schema=wanted.name, state=lost[0])
     for name in present.names:
         if present[name].args is not wanted[name].args:
-            mend = "what is on its way has the present one: add to what there is, by machine.schema.merge(…)"
+            mend = "what is on its way has the present one: inherit from its states, or machine.schema.merge(…) others"
             raise SchemaError(f"{name} would have another args class; {mend}", schema=wanted.name, state=name)
     if wanted.names[: present.n] == present.names:
         return wanted

@@ -103,7 +103,10 @@ def test_a_class_of_states_and_a_merged_schema_are_taken() -> None:
     assert Flow.schema.names == ("start", "job", "Exception")
     with pytest.raises(SchemaError, match="start, job would be gone; a running machine keeps its states"):
         flow.set_schema(More)
-    with pytest.raises(SchemaError, match=r"start would have another args class; .* machine.schema.merge"):
+    with pytest.raises(
+        SchemaError,
+        match=r"start would have another args class; .* inherit from its states, or machine.schema.merge",
+    ):
         flow.set_schema(Schema.parse({"start": {}, "job": {}, "more": {}}))
     assert flow.schema_version == 2
 
