@@ -79,6 +79,10 @@ class Names:
             return f"{first}{phase.value}"
         return first + _camel(self.schema.names[state if phase is Phase.STAY else other])
 
+    def timer_label(self, reading: Reading, *, repeats: bool) -> str:
+        """What logs call a timer: `ProcessingAfter`, `ProcessingEvery`."""
+        return f"{_camel(self.schema.names[reading.state])}{'Every' if repeats else 'After'}"
+
     def explain(self, reading: Reading) -> str:
         """A reading in words: `Enter of start`, `start to ready`."""
         phase, state, other = reading

@@ -44,6 +44,32 @@ _VETO = frozenset({Phase.ENTER, Phase.EXIT, Phase.TO, Phase.STAY, Phase.ANY_ENTE
 
 
 @attrs.frozen
+class Timer:
+    """When a function of a state runs: so long after an entry, or again and again."""
+
+    seconds: Any
+    """A number, a `timedelta`, or a function of the event that gives either."""
+    repeats: bool
+    on_restore: str
+    """`resume`: at its old deadline; `restart`: after its full time."""
+
+
+def length(seconds: Any, *, repeats: bool) -> float:
+    """Seconds, from a number or a `timedelta`. Errors: ValueError for what is no time to wait."""
+    total = getattr(seconds, "total_seconds", None)
+    value = seconds if total is None else total()
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not (value > 0 if repeats else value >= 0) or not value < _FOREVER:
+        least = "more than 0" if repeats else "0 or more"
+        raise ValueError(f"{seconds!r} is no time to wait: seconds or a timedelta, {least}")
+    return float(value)
+
+
+_FOREVER = 10.0**10
+"""Three hundred years."""
+
+
+@attrs.frozen
 class Rule:
     """One use of a handler: its phase, its state, for `TO` the state that enters, and `timeout` in seconds."""
 
@@ -51,6 +77,8 @@ class Rule:
     state: State[..., Any] | str | None = None
     other: State[..., Any] | str | None = None
     timeout: float | None = None
+    timer: Timer | None = None
+    """Of a `TASK` that is a timer."""
 
 
 class Handler:
@@ -103,5 +131,7 @@ def _describe(rule: Rule) -> str:
             return "any_enter"
         case Phase.ANY_STATE:
             return "any_state"
+        case Phase.TASK if rule.timer is not None:
+            return f"{rule.state}.{'every' if rule.timer.repeats else 'after'}({rule.timer.seconds!r})"
         case _:
             return f"{rule.state}.{rule.phase.value.lower()}"

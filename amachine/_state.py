@@ -6,14 +6,27 @@ A declaration only: it knows its name and class, never a machine, beyond asking 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from amachine._classbody import Declared, note
 from amachine._defs import EXCEPTION, RELATIONS, StateDef
-from amachine._phases import Phase, Rule, handle
+from amachine._phases import Phase, Rule, Timer, handle, length
 from amachine.errors import ArgsError, BindingError, SchemaError
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from amachine._lower import Scope
     from amachine.bound import BoundState
     from amachine.event import Event
@@ -294,6 +307,59 @@ class State(Declared, Generic[P, A]):
 
         def decorate(late: object) -> Any:
             return handle(late, rule)
+
+        return decorate
+
+    def after(
+        self,
+        seconds: float | timedelta | Callable[[Event[A]], float | timedelta],
+        /,
+        *,
+        on_restore: Literal["resume", "restart"] = "resume",
+    ) -> Callable[
+        [Callable[[M, Event[A]], Coroutine[Any, Any, None] | None]],
+        Callable[[M, Event[A]], Coroutine[Any, Any, None] | None],
+    ]:
+        """Call the function so long after the entry of this state, unless its tick has moved by then.
+
+        The time is a number, a `timedelta`, or a function of the event. It runs in a task of the state, may mutate, and
+        may be `async def`. After a restore it keeps its deadline (at once, if that has passed), or with
+        `on_restore="restart"` begins anew; what has fired does not fire again.
+        """
+        return self._timer(seconds, repeats=False, on_restore=on_restore)
+
+    def every(
+        self,
+        seconds: float | timedelta | Callable[[Event[A]], float | timedelta],
+        /,
+        *,
+        on_restore: Literal["resume", "restart"] = "resume",
+    ) -> Callable[
+        [Callable[[M, Event[A]], Coroutine[Any, Any, None] | None]],
+        Callable[[M, Event[A]], Coroutine[Any, Any, None] | None],
+    ]:
+        """Call the function again and again, until the tick of this state moves; first when so much time has passed.
+
+        It does not drift; turns that come while one runs are left out. An error is reported, and the next turn comes.
+        Otherwise as `after`.
+        """
+        return self._timer(seconds, repeats=True, on_restore=on_restore)
+
+    def _timer(self, seconds: Any, *, repeats: bool, on_restore: str) -> Callable[[Any], Any]:
+        verb = f"{self.name}.{'every' if repeats else 'after'}"
+        if on_restore not in ("resume", "restart"):
+            raise BindingError(
+                f"{verb}(on_restore={on_restore!r}): write 'resume' or 'restart'", state=self.name
+            )
+        if not callable(seconds):
+            try:
+                length(seconds, repeats=repeats)
+            except ValueError as error:
+                raise BindingError(f"{verb}: {error}", state=self.name) from None
+        rule = Rule(Phase.TASK, self, timer=Timer(seconds, repeats, on_restore))
+
+        def decorate(fn: object) -> Any:
+            return handle(fn, rule)
 
         return decorate
 

@@ -1,13 +1,21 @@
-"""Arguments that come in as data: mappings checked against the class of a state. msgspec and pydantic are imported late."""
+"""Arguments as data: read from mappings, checked against the class of a state; and written as plain data, to be kept.
+
+msgspec and pydantic are imported late. What is written here is read here: fields by their names, also private ones.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from enum import Enum
+from typing import Any, TypeGuard, cast
 
 import attrs
 
 from amachine.errors import ArgsError, nearest
+
+JSON = (bool, int, float, str, type(None))
+"""What plain data is made of, beside lists and mappings with names."""
 
 
 def from_data(state: str, make: Callable[..., Any] | None, data: Mapping[str, Any]) -> Any:
@@ -25,11 +33,14 @@ def from_data(state: str, make: Callable[..., Any] | None, data: Mapping[str, An
         try:
             return validate({**data})
         except ValueError as error:
-            raise ArgsError(f"{state}: {error}", state=state) from error
+            raise ArgsError(f"{state}: {_told(error)}", state=state) from error
     if isinstance(make, type):
-        names = _field_names(make)
-        if names:
-            return _convert(state, make, names, data)
+        fields = _fields(make)
+        if fields:
+            for name in data:
+                if name not in fields:
+                    raise ArgsError(f"{state} has no argument {name!r}{nearest(name, fields)}", state=state)
+            return _convert(state, make, {fields[name]: value for name, value in data.items()})
     return from_call(state, make, (), data)
 
 
@@ -43,6 +54,17 @@ def from_call(
         return make(*args, **kwargs)
     except TypeError as error:
         raise ArgsError(f"{state}: {error}{_meant(make, kwargs, str(error))}", state=state) from error
+
+
+def _told(error: ValueError) -> str:
+    """What is wrong, and where; of pydantic's errors without the input, which may be a secret."""
+    listed: Any = getattr(error, "errors", None)
+    if listed is None:
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+        for each in listed(include_input=False, include_url=False)
+    )
 
 
 def _meant(make: Callable[..., Any], kwargs: Mapping[str, Any], error: str) -> str:
@@ -59,25 +81,68 @@ def _meant(make: Callable[..., Any], kwargs: Mapping[str, Any], error: str) -> s
     return nearest(wrong[0], known) if wrong else ""
 
 
-def _convert(state: str, make: type[Any], names: tuple[str, ...], data: Mapping[str, Any]) -> Any:
+def to_plain(value: Any, make: Callable[..., Any] | None) -> Any:
+    """Arguments that `make` built, as plain data for `from_plain`. Errors: TypeError, which says what cannot be kept.
+
+    Without a class to read them by (`make` is None or dict) only what JSON has can be kept: a date would come back as text.
+    """
+    if make is None or make is dict:
+        _check_json(value, "")
+        return _copied(value)
+    plain = _plain(value)
+    if not isinstance(make, type) and not getattr(make, "model_validate", None):
+        _check_call(make, plain)
+    return plain
+
+
+def from_plain(state: str, make: Callable[..., Any] | None, data: Any) -> Any:
+    """What `to_plain` was given, or what is its equal today. Errors: `ArgsError`, which names the field."""
+    try:
+        if make is None or make is dict:
+            if make is dict and not isinstance(data, dict):
+                raise ArgsError(f"{state} has no arguments by name, but {_short(data)}", state=state)
+            _check_json(data, "")
+            return _copied(data)
+        read_json: Callable[[str], Any] | None = getattr(make, "model_validate_json", None)
+        if read_json is not None:
+            import json
+
+            try:
+                return read_json(json.dumps(data))
+            except ValueError as error:
+                raise ArgsError(f"{state}: {_told(error)}", state=state) from error
+        if isinstance(make, type):
+            if is_mapping(data) and (fields := _fields(make).values()):
+                for name in data:
+                    if name not in fields:
+                        raise ArgsError(
+                            f"{state} has no argument {name!r}{nearest(str(name), fields)}", state=state
+                        )
+            return _convert(state, make, data, str_keys=True)
+        _check_call(make, data)
+        return make(**data)
+    except ArgsError:
+        raise
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgsError(f"{state}: {error}", state=state) from error
+
+
+def _convert(state: str, make: type[Any], data: Any, *, str_keys: bool = False) -> Any:
     import msgspec
 
-    for name in data:
-        if name not in names:
-            raise ArgsError(f"{state} has no argument {name!r}{nearest(name, names)}", state=state)
     # Values that are objects already are let through where their class fits: msgspec would only know data.
     try:
-        return msgspec.convert({**data}, make, dec_hook=_as_is, strict=True)
+        return msgspec.convert(data, make, dec_hook=_as_is, strict=True, str_keys=str_keys)
     except (msgspec.ValidationError, TypeError) as error:
         raise ArgsError(f"{state}: {error}", state=state) from error
 
 
-def _field_names(make: type[Any]) -> tuple[str, ...]:
-    """The names that an attrs class or a dataclass is built with; none for any other class."""
+def _fields(make: type[Any]) -> dict[str, str]:
+    """What an attrs class or a dataclass is built with, and the name that the value has there; nothing for any other class."""
     if attrs.has(make):
-        return tuple(field.alias or field.name for field in attrs.fields(make))
-    fields: dict[str, object] = getattr(make, "__dataclass_fields__", {})
-    return tuple(fields)
+        return {field.alias or field.name: field.name for field in attrs.fields(make) if field.init}
+    fields: dict[str, Any] = getattr(make, "__dataclass_fields__", {})
+    return {name: name for name, field in fields.items() if field.init}
 
 
 def _as_is(wanted: type[Any], value: Any) -> Any:
@@ -87,3 +152,77 @@ def _as_is(wanted: type[Any], value: Any) -> Any:
     if isinstance(value, str):
         return wanted(value)
     raise ValueError(f"expected {wanted.__name__}, got {type(value).__name__}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if type(value) in JSON:
+        return value
+    dump: Callable[..., Any] | None = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json", by_alias=True)
+    if is_mapping(value):
+        return {str(_plain(key)): _plain(each) for key, each in value.items()}
+    if type(value) in (list, tuple, set, frozenset):
+        return [_plain(each) for each in value]
+    fields = _fields(value.__class__).values()
+    if fields:
+        return {name: _plain(getattr(value, name)) for name in fields}
+    if isinstance(value, os.PathLike):
+        return os.fspath(cast("os.PathLike[str]", value))
+    import msgspec
+
+    return msgspec.to_builtins(value, enc_hook=_unknown, str_keys=True)
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether this is a mapping: to a type checker one of anything, not of something unknown."""
+    return isinstance(value, Mapping)
+
+
+def _unknown(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(cast("os.PathLike[str]", value))
+    raise TypeError(f"{_short(value)} cannot be made plain")
+
+
+def _check_json(value: Any, where: str) -> None:
+    """Errors: TypeError for what would not come back from JSON as it went in."""
+    if is_mapping(value):
+        for name, each in value.items():
+            if type(name) is not str:
+                raise TypeError(f"the key {_short(name)}{where} is no string")
+            _check_json(each, f" in {name!r}{where}")
+    elif type(value) in (list, tuple):
+        for each in value:
+            _check_json(each, where)
+    elif type(value) not in JSON:
+        raise TypeError(
+            f"{_short(value)}{where} is no plain value, and there is no class that could read it back"
+        )
+
+
+def _copied(value: Any) -> Any:
+    if is_mapping(value):
+        return {name: _copied(each) for name, each in value.items()}
+    return [_copied(each) for each in value] if type(value) in (list, tuple) else value
+
+
+def _check_call(make: Callable[..., Any], data: Any) -> None:
+    """Errors: TypeError where a function could not be called with this data again."""
+    from inspect import signature
+
+    if not is_mapping(data):
+        raise TypeError(f"{make!r} made {_short(data)}, which has no names to call it by again")
+    try:
+        signature(make).bind(**data)
+    except TypeError as error:
+        raise TypeError(
+            f"{make!r} could not be called again with {', '.join(map(str, data))}: {error}"
+        ) from None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -34,6 +34,8 @@ class Asking(Waiting):
 
     __slots__ = ()
 
+    _machine_tick_: int = 1  # stored only where it is another
+
     @overload
     def can_add(self, state: State[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Check: ...
     @overload
@@ -58,17 +60,18 @@ class Asking(Waiting):
             kind, called, auto = mutation.kind, mutation.called, mutation.auto
         else:
             kind, called, auto = _kind(mutation), self._mask(states), False
-        active = self._node_.active
+        active = self._node_.active  # before the program, which may be a larger one by then
         if kind is Kind.TOGGLE:
             kind = Kind.REMOVE if active & called == called else Kind.ADD
-        at = self._program_.situation(active)
+        program = self._program_
+        at = program.situation(active)
         return inspection.Explanation(
-            self._program_.auto_plan(at, called) if auto else self._program_.plan(at, kind, called)
+            program.auto_plan(at, called) if auto else program.plan(at, kind, called)
         )
 
     def what_can_i_add(self) -> tuple[str, ...]:
         """The states that relations would let in at present: inactive ones, and multi ones, each alone."""
-        schema, active = self._program_.schema, self._node_.active
+        active, schema = self._node_.active, self._program_.schema
         asked = (i for i in range(schema.n) if not active >> i & 1 or schema.multi >> i & 1)
         return tuple(
             schema.names[i] for i in asked if relations.resolve(schema, active, Kind.ADD, 1 << i).accepted
@@ -92,7 +95,8 @@ class Asking(Waiting):
     @property
     def active(self) -> tuple[str, ...]:
         """Names of the active states, in order of declaration."""
-        return self._program_.schema.names_of(self._node_.active)
+        active = self._node_.active  # before the schema, which may have more states by then, never fewer
+        return self._program_.schema.names_of(active)
 
     @property
     def time(self) -> Time:
@@ -102,7 +106,9 @@ class Asking(Waiting):
     @property
     def clock(self) -> Clock:
         """The ticks of all states, by name."""
-        return Clock(self._program_.schema.names, self.time)
+        packed = self._time_
+        schema = self._program_.schema
+        return Clock(schema.names, Time.unpacked(packed, schema.n))
 
     @property
     def queue_tick(self) -> int:
@@ -111,8 +117,8 @@ class Asking(Waiting):
 
     @property
     def machine_tick(self) -> int:
-        """How many times this machine was started."""
-        return 1
+        """How many times this machine was started: 1, and one more for each restore."""
+        return self._machine_tick_
 
     @property
     def error(self) -> BaseException | None:

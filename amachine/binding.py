@@ -10,16 +10,18 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from amachine.asking import Asking
+from amachine.conduct import formatted
 from amachine.errors import BindingError, MachineClosed
 from amachine.handed import Life
-from amachine.handlers import suite_of, suite_of_mapping
+from amachine.handlers import Suite, suite_of, suite_of_mapping
+from amachine.mutation import ErrorInfo
 from amachine.queue import Evaluation
 from amachine.subscriptions import Wait
 from amachine.tracers.base import Hooks, Tracer
 from amachine.transition import Program, program_of
 
 if TYPE_CHECKING:
-    from amachine.mutation import ErrorInfo
+    from amachine.schema import Schema
 
 T = TypeVar("T")
 
@@ -59,19 +61,28 @@ class Binding(Asking):
         behind what is queued.
         Errors: `BindingError`, and nothing is bound.
         """
-        schema = self._program_.schema
         bound: Any = owner
-        if isinstance(owner, Mapping):
-            suite = suite_of_mapping(cast("Mapping[str, Callable[..., Any]]", owner), schema, prefix)
-        else:
-            suite = suite_of(bound.__class__, schema, prefix=prefix, strict=strict, own=False)
-            if strict and not len(suite):
-                mend = "a name looks like ReadyEnter or ready_state, or @Flow.ready.enter stands before it"
-                raise BindingError(f"{owner!r} has no handlers: {mend}", owner=bound.__class__.__name__)
+
+        def suite_for(schema: Schema) -> Suite:
+            if isinstance(owner, Mapping):
+                return suite_of_mapping(cast("Mapping[str, Callable[..., Any]]", owner), schema, prefix)
+            return suite_of(bound.__class__, schema, prefix=prefix, strict=strict, own=False)
+
+        asked = self._program_.schema
+        suite = suite_for(asked)
+        if strict and not len(suite) and not isinstance(owner, Mapping):
+            mend = "a name looks like ReadyEnter or ready_state, or @Flow.ready.enter stands before it"
+            raise BindingError(f"{owner!r} has no handlers: {mend}", owner=bound.__class__.__name__)
 
         def add() -> None:
+            schema = self._program_.schema  # perhaps another by now
+            try:
+                late = suite if schema is asked else suite_for(schema)
+            except BindingError as error:
+                self._tell_error(ErrorInfo(error, formatted(error), f"bind of {self._id_}"), None)
+                return
             self._bindings_ = (*self._bindings_, bound)
-            self._run_program(program_of(schema, (*self._program_.suites, suite)), (*self._owners_, bound))
+            self._run_program(program_of(schema, (*self._program_.suites, late)), (*self._owners_, bound))
 
         self.eval(add)
 

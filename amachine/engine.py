@@ -329,7 +329,11 @@ class Engine(Conductor):
         if not below and (
             self._life_ == Life.CLOSED or self._is_elsewhere() or not self._lock_.acquire(False)
         ):
-            plan = self._program_.plan(self._node_, kind, called)
+            active = (
+                self._node_.active
+            )  # before the program, which may be another than that of the node by now
+            program = self._program_
+            plan = program.plan(program.situation(active), kind, called)
             return Check(plan.accepted, plan, complete=False)
         if not below:
             self._owner_ = self._ident_()

@@ -21,9 +21,11 @@ __all__ = [
     "HandlerError",
     "HandlerTimeout",
     "MachineClosed",
+    "PastError",
     "ProtocolError",
     "QueueFull",
     "Refused",
+    "RestoreError",
     "SchemaError",
     "TaskTimeout",
     "UnknownState",
@@ -214,6 +216,22 @@ class WaitCancelled(WaitError):
     """The wait was cancelled by somebody else than who awaits it. The awaiting task itself goes on."""
 
 
+class RestoreError(AmachineError, ValueError):
+    """What was to be restored is no export, is damaged, or does not fit today's schema. No machine was made or changed.
+
+    `machine` is the id that it was exported under, `state` the state at fault, `differences` what differs between the
+    schema that it was exported by and today's, a sentence each.
+    """
+
+    def __init__(
+        self, message: str, *, machine: str = "", state: str = "", differences: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(f"{machine}: {message}" if machine else message)
+        self.machine = machine
+        self.state = state
+        self.differences = differences
+
+
 # The author of a handler has to mend these: they arrive as arguments of the state `Exception`.
 
 
@@ -291,6 +309,20 @@ class CascadeError(HandlerError):
         self.depth = depth
         self.trail = trail
         self.cycle = cycle
+
+
+class PastError(AmachineError):
+    """Stands for an error that was reported before the machine was restored: only its words are left.
+
+    `kind` is the name of its class.
+    """
+
+    def __init__(self, message: str = "", *, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"PastError({self.kind}: {self})"
 
 
 # Whoever wrote the other end has to mend this one.

@@ -68,6 +68,11 @@ class Event(Generic[A_co]):
         """Whether this is only a question (`can_add`, `can_remove`): nothing will be committed."""
         return self.transition.is_check
 
+    @property
+    def restored(self) -> bool:
+        """Whether this starts the work of an activation again that was entered before a restart: see `Machine.restore`."""
+        return self.transition.is_restore
+
     def spawn(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Start `fn(*args)` as one more task of the handler's state: cancelled when that activation ends.
 

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import attrs
 
 from amachine._naming import NO_HANDLER, Names, Reading, Site
-from amachine._phases import Handler, Phase, Rule
+from amachine._phases import Handler, Phase, Rule, Timer
 from amachine.errors import BindingError
 
 if TYPE_CHECKING:
@@ -51,11 +51,18 @@ class Call:
     timeout: float | None = None
     """Seconds after which a task is cancelled; None: never."""
     is_async: bool = False
+    timer: Timer | None = None
+    """Of a task that is a timer: when it runs."""
 
     @property
     def label(self) -> str:
         """The handler in messages: where it is written, and its conventional name if that differs."""
         return self.where if self.where == self.name else f"{self.where} ({self.name})"
+
+    @property
+    def attr(self) -> str:
+        """Its name where it is written, without the class."""
+        return self.where.rpartition(".")[2]
 
     @property
     def subject(self) -> int:
@@ -66,11 +73,15 @@ class Call:
 class Suite:
     """All handlers of one class or mapping for one schema: those of base classes first, then as written."""
 
-    __slots__ = ("__weakref__", "_calls", "_table", "owner")
+    __slots__ = ("__weakref__", "_calls", "_table", "key", "owner")
 
-    def __init__(self, owner: str, calls: Iterable[Call]) -> None:
+    def __init__(
+        self, owner: str, calls: Iterable[Call], key: tuple[str, bool, bool] = ("", True, False)
+    ) -> None:
         self.owner: str = owner
         """Name of the class; empty for a mapping."""
+        self.key = key
+        """The `prefix`, `strict` and `own` that it was made with: to make it again, for another schema."""
         self._calls = tuple(calls)
         table: dict[tuple[Phase, int, int], list[Call]] = {}
         for call in self._calls:
@@ -122,7 +133,7 @@ def suite_of(
     suite = suites.get(key)
     if suite is None:
         calls = _calls_of(owner_type, Names(schema, prefix), strict=strict, own=own)
-        suite = suites[key] = Suite(_short(owner_type), calls)
+        suite = suites[key] = Suite(_short(owner_type), calls, key)
     return suite
 
 
@@ -142,7 +153,7 @@ def suite_of_mapping(handlers: Mapping[str, Callable[..., Any]], schema: Schema,
         written = getattr(fn, "__qualname__", "").rpartition("<locals>.")[2]
         where = name if "<" in written else written or name
         calls.append(_call(Site("", name, where), (fn, 1), reading, names))
-    return Suite("", calls)
+    return Suite("", calls, (prefix, True, False))
 
 
 def split_handler_name(
@@ -179,7 +190,7 @@ def _calls_of(owner_type: type[Any], names: Names, *, strict: bool, own: bool) -
                 )
             for rule in rules:
                 reading = names.decorated(rule, site)
-                yield _call(site, _unbound(fn, owner_type), reading, names, timeout=rule.timeout)
+                yield _call(site, _unbound(fn, owner_type), reading, names, rule)
         elif not attr.startswith("_") and attr not in reserved and _is_function(fn):
             found = names.read(attr, owner=site.owner)
             if found is not None:
@@ -230,14 +241,13 @@ def _once(reading: Reading, site: Site, spelled: dict[Reading, str]) -> None:
         )
 
 
-def _call(
-    site: Site, function: _Function, reading: Reading, names: Names, *, timeout: float | None = None
-) -> Call:
+def _call(site: Site, function: _Function, reading: Reading, names: Names, rule: Rule | None = None) -> Call:
     """A call, checked. Errors: `BindingError`."""
     fn, wanted = function
     core = _core(fn)
     is_async = inspect.iscoroutinefunction(core)
-    wrong = _fault(function, core, reading.phase, names.explain(reading))
+    timer = None if rule is None else rule.timer
+    wrong = _fault(function, core, reading.phase, names.explain(reading), timer)
     if wrong:
         raise BindingError(
             f"{wrong}; {NO_HANDLER}" if site.by_name else wrong,
@@ -248,14 +258,15 @@ def _call(
     return Call(
         *reading,
         fn=fn if wanted == 2 else _without_owner(fn),
-        name=names.label(reading),
+        name=names.label(reading) if timer is None else names.timer_label(reading, repeats=timer.repeats),
         where=site.where,
-        timeout=timeout,
+        timeout=None if rule is None else rule.timeout,
         is_async=is_async,
+        timer=timer,
     )
 
 
-def _fault(function: _Function, core: Any, phase: Phase, means: str) -> str:
+def _fault(function: _Function, core: Any, phase: Phase, means: str, timer: Timer | None) -> str:
     """Why this function cannot be what `means` says in words; empty if it can."""
     is_async = inspect.iscoroutinefunction(core)
     if inspect.isgeneratorfunction(core) or inspect.isasyncgenfunction(core):
@@ -263,7 +274,7 @@ def _fault(function: _Function, core: Any, phase: Phase, means: str) -> str:
     if is_async and phase not in (Phase.TASK, Phase.END):
         because = "who decides must not wait" if phase.veto else "the next mutation waits until it returns"
         return f"`async def` cannot handle {means}, because {because}: use a `task` of the state"
-    if phase is Phase.TASK and not is_async:
+    if phase is Phase.TASK and timer is None and not is_async:
         return f"{means} has to be `async def`; what never waits is a `state` handler"
     if not _fits(function, unknown=True):
         fn, wanted = function

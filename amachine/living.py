@@ -83,6 +83,8 @@ class Living(Binding):
         loop, home, runtime = here(), get_ident(), self._the_tasks()
 
         def move_in() -> None:
+            if self._life_ == Life.CLOSED:
+                raise self._closed_error()
             if self._life_ != Life.FREE:
                 raise MachineClosed(
                     f"machine {self._id_} has been opened before: make another", machine=self._id_
@@ -91,22 +93,31 @@ class Living(Binding):
             self._home_ = home
             self._life_ = Life.OPEN
 
-        # A thread that is draining gets as far as this, and leaves the rest to the loop.
-        with CancelScope(shield=True):
+        if self._lock_.acquire(False):
             try:
-                await self.eval(move_in)
-            except MachineClosed:
-                raise
-            except BaseException:
-                self.eval(self._loop_is_gone)
-                raise
+                move_in()
+            finally:
+                self._lock_.release()
+        else:
+            # A thread that is draining gets as far as this, and leaves the rest to the loop.
+            with CancelScope(shield=True):
+                try:
+                    await self.eval(move_in)
+                except MachineClosed:
+                    raise
+                except BaseException:
+                    self.eval(self._loop_is_gone)
+                    raise
         await runtime.open(loop, native=self._native_tasks)
+        if self._queue_ or self._inbox_:  # such as what was pending when the machine was exported
+            self._inbox_.append(Evaluation(lambda: None, Wait.make("opening")))
+            runtime.wake()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:  # `bool` alone tells checkers that no `return` in the body is sure
-        from amachine.runtime import working
+        from amachine.work import working
 
         task = working.get()
         inside: Machine | None = task.runtime.machine if task is not None else None
@@ -269,7 +280,7 @@ class Living(Binding):
     def _may_end(self) -> bool:
         if self._tasks_ is None or self._life_ == Life.CLOSED:
             return False
-        from amachine.runtime import OWN, working
+        from amachine.work import OWN, working
 
         task = working.get()
         return task is not None and task.runtime is self._tasks_ and task.state == OWN

@@ -181,6 +181,10 @@ class AsyncioLoop:
         """Whether it will never run anything again."""
         return bool(self._loop.is_closed())
 
+    def now(self) -> float:
+        """The time by its clock. Only where it runs."""
+        return float(self._loop.time())
+
     def soon(self, fn: Callable[[], object]) -> bool:
         """Have it call `fn`; from any thread. False when it is over."""
         try:
@@ -208,6 +212,10 @@ class TrioLoop:
     def is_over(self) -> bool:
         """Whether it will never run anything again."""
         return not self.soon(_nothing)
+
+    def now(self) -> float:
+        """The time by its clock. Only where it runs."""
+        return float(sys.modules["trio"].current_time())
 
     def soon(self, fn: Callable[[], object]) -> bool:
         """Have it call `fn`; from any thread. False when it is over."""

@@ -36,6 +36,7 @@ from amachine.handlers import suite_of
 from amachine.mutation import Kind, Result
 from amachine.requesting import Requesting
 from amachine.schema import Schema
+from amachine.subscriptions import Wait
 from amachine.tracers.base import Tracer
 from amachine.transition import Program, program_of
 from amachine.waiting import AnyState
@@ -86,7 +87,7 @@ class SchemaOfMachine:
         return owner.schema if machine is None else machine._program_.schema
 
     def __set__(self, machine: Machine, value: Never) -> NoReturn:
-        raise AttributeError(f"machine {machine.id} keeps its schema: make another machine, of another one")
+        raise AttributeError(f"machine {machine.id} is given another schema by machine.set_schema(…)")
 
 
 _own_names: set[str] = set()
@@ -140,13 +141,52 @@ class Machine(Requesting, States):
         **options: Unpack[Options],
     ) -> Self:
         """Make a machine of a schema without behaviour: a `Schema`, a `States` class, or data for `Schema.parse`."""
-        if isinstance(schema, Mapping):
-            schema = Schema.parse(schema)
-        elif not isinstance(schema, Schema):
-            schema = schema.schema
+        schema = _schema_of(schema)
         machine = cls.__new__(cls)
         machine._begin_with(program_of(schema, (suite_of(cls, schema, own=True),)), id, options)
         return machine
+
+    @classmethod
+    def restore(
+        cls,
+        data: Mapping[str, Any],
+        id: str | None = None,
+        *,
+        schema: Schema | type[States] | Mapping[str, Any] | None = None,
+        strict: bool = True,
+        into: Self | None = None,
+        **options: Unpack[Options],
+    ) -> Self:
+        """Make a machine that goes on where the one that was exported stood: see `export`.
+
+        No handler runs meanwhile. Clocks continue; states are active with their arguments; on `async with` their `task`
+        handlers start again, once, with `event.restored`. `MachineRestored`, where declared, and what was pending
+        are queued: they run on opening, or before the next mutation. The machine tick is one more.
+
+        Handler objects come as `handlers=`, so that their tasks and timers are known by then.
+
+        `id`: the exported one by default. `schema`: as in `Machine.of`, for a machine that was made so. `strict=False`
+        lets today's schema differ, as long as what was active may be active in it; new states begin at tick 0. `into`: a
+        new machine that the data is loaded into, for a class whose `__init__` takes more than options.
+
+        Errors: `RestoreError`, which says what does not fit; nothing is made then, and `into` is as it was.
+        """
+        from amachine.restoring import restore
+
+        if into is not None:
+            if id is not None or schema is not None or options:
+                raise TypeError("restore(into=…) takes no id, schema or options: the machine has its own")
+            limit = into._limits_.queue
+            return restore(data, into.schema, lambda _: into, into, limit, strict=strict)
+        limit = options.get("queue_limit", 1000)
+        if schema is None:
+            return restore(
+                data, cls.schema, lambda old: cls(id or old, **options), None, limit, strict=strict
+            )
+        known = _schema_of(schema)
+        return restore(
+            data, known, lambda old: cls.of(known, id or old, **options), None, limit, strict=strict
+        )
 
     def _begin_with(self, program: Program, id: str | None, options: Options) -> None:
         for name in options:
@@ -276,6 +316,46 @@ class Machine(Requesting, States):
         called, given = self._read(states, args)
         return self._submit(Kind.TOGGLE, called, given)
 
+    # -- another schema
+
+    _schema_version_: int = 1  # stored only where it is another
+
+    @property
+    def schema_version(self) -> int:
+        """1 at first, and one more for each `set_schema` that changed something."""
+        return self._schema_version_
+
+    def set_schema(self, schema: Schema | type[States] | Mapping[str, Any]) -> Wait[int]:
+        """Go on with another schema, which has all present states, and perhaps more. Yields the schema's version.
+
+        Clocks, arguments, waits, tasks, timers and the queue go on. Present states keep their places; new ones come
+        behind them at tick 0, whatever their place in the schema. Relations and flags may change where what is active
+        could be active under the new ones. Handlers are bound anew: a name that reads as one of a new state counts from
+        now on. Of a class only its states are taken. It happens between two mutations: at once, or behind what is
+        queued. It is no transition: auto states come with the next one.
+
+        Errors: `SchemaError`, `BindingError`, and nothing has changed; found only when its turn comes, the wait ends with
+        it, and for a handler that asked, it takes the error path, too.
+        """
+        from amachine.growing import set_schema
+
+        return set_schema(self, _schema_of(schema))
+
+    # -- what outlives the process
+
+    def export(self, *, pending: bool = False) -> dict[str, Any]:
+        """Its state as plain data, fit for JSON, that `restore` reads: clocks, arguments of active states, timers, schema.
+
+        `pending`: with the queued mutations. Taken between two transitions: from another thread, where the machine is
+        busy or lives in an event loop, it blocks until its turn comes. After the machine has closed: its last state.
+
+        Errors: `WaitError` in a handler or callback, where `machine.eval(machine.export)` gives it afterwards;
+        `ArgsError` where arguments cannot be made plain.
+        """
+        from amachine.persist import export
+
+        return export(self, pending=pending)
+
     # -- to look at
 
     def inspect(self) -> str:
@@ -295,11 +375,18 @@ class Machine(Requesting, States):
         if spec == "mermaid":
             from amachine.graph import mermaid
 
-            return mermaid(self.schema, active=self.active)
+            active = self.active
+            return mermaid(self.schema, active=active)
         return format(repr(self), spec)
 
     def __rich__(self) -> Any:
         return inspection.rich_table(self)
+
+
+def _schema_of(given: Schema | type[States] | Mapping[str, Any]) -> Schema:
+    if isinstance(given, Mapping):
+        return Schema.parse(given)
+    return given if isinstance(given, Schema) else given.schema
 
 
 _own_names.update(

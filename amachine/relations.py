@@ -147,3 +147,18 @@ def reason(schema: Schema, target: int, active: int, state: int) -> str:
     for i in bits(schema.remove[state] & target):
         return f"{names[state]} removes {names[i]}, which {'is active' if active >> i & 1 else 'is called or implied'}"
     return ""
+
+
+def conflicts(schema: Schema, active: int) -> tuple[str, ...]:
+    """Why these states could not be active together, a sentence each; none where relations allow it."""
+    names = schema.names
+    found: list[str] = []
+    for i in bits(active):
+        lacking = schema.names_of(schema.require[i] & ~active)
+        if lacking:
+            found.append(f"{names[i]} is active, and requires {', '.join(lacking)}")
+        found += [
+            f"{names[i]} is active, and removes {other}"
+            for other in schema.names_of(schema.remove[i] & active)
+        ]
+    return tuple(found)

@@ -6,10 +6,7 @@ before, whoever drains the machine puts tasks down, and opening starts them.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -17,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import anyio
 
 from amachine._bits import bits
-from amachine.conduct import current
 from amachine.declare import Phase
-from amachine.errors import MachineClosed, TaskTimeout, WaitError
+from amachine.errors import MachineClosed, WaitError
 from amachine.handed import Life
+from amachine.work import OWN, Bound, Deadline, Task, keep, working
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,96 +29,6 @@ if TYPE_CHECKING:
 
 # Machine and Runtime are one thing in two files: what is private there is not private here.
 # pyright: reportPrivateUsage=false
-
-OWN = -1
-"""The state of the tasks that belong to the machine itself: its End handlers."""
-
-
-class Task:
-    """One piece of background work, from its request to its end."""
-
-    __slots__ = ("_cancelled", "cause", "fn", "handle", "name", "over", "runtime", "state", "timeout")
-
-    def __init__(
-        self,
-        runtime: Runtime,
-        state: int,
-        name: str,
-        fn: Callable[[], Coroutine[Any, Any, object]],
-        cause: Transition,
-        timeout: float | None = None,
-    ) -> None:
-        self.runtime: Runtime = runtime
-        self.state: int = state
-        self.name: str = name
-        self.fn: Callable[[], Coroutine[Any, Any, object]] = fn
-        self.cause: Transition = cause
-        self.timeout: float | None = timeout
-        self.handle: Any = None
-        self.over: bool = False
-        """Whether it was told to end."""
-        self._cancelled: BaseException | None = None
-
-    async def run(self, scope: anyio.CancelScope | None = None) -> None:
-        """Do the work; take what it raises to where it belongs. Nothing, if it is over before it begins."""
-        if self.over:
-            return
-        machine = self.runtime.machine
-        working.set(self)
-        current.set(self.cause)  # one that had to wait for its turn was started by somebody else
-        state = None if self.state == OWN else machine.schema.names[self.state]
-        hooks = machine._hooks_
-        if hooks is not None:
-            hooks.task_started(machine, self.name, state)
-        error: BaseException | None = None
-        try:
-            if self.timeout is not None:
-                error = await self._in_time(self.timeout, scope)
-            elif scope is None:
-                await self.fn()
-            else:
-                with scope:
-                    await self._told()
-        except GeneratorExit:  # the loop died with this task in it: nobody is left to tell
-            raise
-        except BaseException as raised:  # noqa: BLE001  # `failed` knows where each belongs
-            error = raised
-        error = error or self._cancelled
-        self._cancelled = None
-        try:
-            hooks = machine._hooks_
-            if hooks is not None:
-                hooks.task_ended(machine, self.name, state, error)
-            if error is not None:
-                self.runtime.failed(self, error)
-        finally:
-            del error  # its traceback holds this frame
-
-    async def _told(self) -> None:
-        """Do the work, and keep its cancellation, which a scope swallows, to be told of."""
-        try:
-            await self.fn()
-        except anyio.get_cancelled_exc_class() as cancelled:
-            self._cancelled = cancelled
-            raise
-
-    async def _in_time(self, seconds: float, scope: anyio.CancelScope | None) -> TaskTimeout | None:
-        limit = anyio.CancelScope()
-        with scope or nullcontext(), limit:
-            # The time begins when the work does.
-            limit.deadline = anyio.current_time() + seconds
-            await self._told()
-        if limit.cancel_called and not self.over:
-            return TaskTimeout(machine=self.runtime.machine.id, task=self.name, timeout=seconds)
-        return None
-
-    def ended(self, _: object = None) -> None:
-        """It is over: make room for the next."""
-        self.runtime.ended(self)
-
-
-working: ContextVar[Task | None] = ContextVar("amachine_working", default=None)
-"""The task that runs here, or that started what runs here."""
 
 
 class Scope:
@@ -155,21 +62,6 @@ class Scope:
         """Leave at the next await."""
         if self._cancel is not None:
             self._cancel.cancel()
-
-
-class Bound:
-    """What is bound to one state: the tasks that run, those that wait for their turn, and the scopes."""
-
-    __slots__ = ("limit", "running", "scopes", "waiting")
-
-    def __init__(self, limit: int | None) -> None:
-        self.limit: int | None = limit
-        self.running: dict[Task, None] = {}
-        self.waiting: deque[Task] = deque()
-        self.scopes: dict[Scope, None] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.running or self.waiting or self.scopes)
 
 
 class Runtime:
@@ -212,6 +104,7 @@ class Runtime:
 
     async def close(self, grace: float) -> None:
         """Cancel tasks and scopes, then wait for End handlers, at most `grace` seconds."""
+        self._note_deadlines()
         states = [bound for state, bound in self._of.items() if state != OWN]
         for bound in states:
             self._end(bound)
@@ -226,10 +119,10 @@ class Runtime:
             await self._until_over([own], f"End handlers cancelled after {grace:g} s")
 
     async def _until_over(self, kept: list[Bound], complaint: str = "") -> None:
-        late = [task.name for bound in kept for task in bound.running]
+        late = [task.name for bound in kept for task in (*bound.running, *bound.clocks)]
         if late and complaint:
             self.machine._log("machine %s: %s: %s", self.machine.id, complaint, ", ".join(late))
-        while any(bound.running for bound in kept):
+        while any(bound.running or bound.clocks for bound in kept):
             self._idle = anyio.Event()
             await self._idle.wait()
 
@@ -298,7 +191,44 @@ class Runtime:
         fn, slot, call, _, _ = step
         if self.machine._life_ < Life.CLOSING:
             work = partial(fn, self.machine._owner_of(slot), event)
-            self._take(Task(self, call.state, call.label, work, event.transition, call.timeout))
+            task = Task(self, call.state, call.label, work, event.transition, call.timeout)
+            if call.timer is None:
+                self._take(task)
+            else:
+                self._set(task, step, event)
+
+    def _set(self, task: Task, step: Step, event: Event[Any]) -> None:
+        """Set a timer: from now, or, restored, to what is left of it."""
+        timer, bound = step[2].timer, self._bound(task.state)
+        name = self.machine._program_.timer_name(step)
+        deadline = bound.deadlines.setdefault(name, Deadline())
+        if timer is not None and not deadline.fired:
+            task.is_timer = True
+            task.fn = partial(keep, task, timer, deadline, event, task.fn)
+            self._take(task)
+
+    def remember(self, deadlines: Iterable[tuple[int, str, float | None]]) -> None:
+        """Take over timers of an export, before the tasks of their states are put down. Without a time: it has fired."""
+        for state, name, due in deadlines:
+            self._bound(state).deadlines[name] = Deadline(due, fired=due is None)
+            self._bind(state)
+
+    def deadlines(self) -> Iterator[tuple[int, str, float | None]]:
+        """The timers of the present ticks: state, name, and when they are due, in seconds since the epoch; None: fired."""
+        now = None if self._loop is None or self._loop.is_over() else self._loop.now()
+        for state, bound in sorted(self._of.items()):
+            for name, deadline in bound.deadlines.items():
+                due = deadline.on_wall(now)
+                if deadline.fired or due is not None:
+                    yield state, name, None if deadline.fired else due
+
+    def _note_deadlines(self) -> None:
+        """Keep by the clock on the wall what is to be known when the event loop is left."""
+        if self._loop is not None:
+            now = self._loop.now()
+            for bound in self._of.values():
+                for deadline in bound.deadlines.values():
+                    deadline.due, deadline.at = deadline.on_wall(now), None
 
     def start_end(self, step: Step, event: Event[Any]) -> None:
         """Start an asynchronous End handler: nothing cancels it but the end of the grace period."""
@@ -336,7 +266,10 @@ class Runtime:
 
     def _take(self, task: Task) -> None:
         bound = self._bound(task.state)
-        bound.waiting.append(task)
+        if task.is_timer:
+            bound.clocks[task] = None
+        else:
+            bound.waiting.append(task)
         if task.state != OWN:
             self._bind(task.state)
         if self._starter is not None:
@@ -352,13 +285,25 @@ class Runtime:
         """Start waiting tasks, in order, as far as the state's limit allows."""
         waiting, running = bound.waiting, bound.running
         starter, loop = self._starter, self._loop
-        if waiting and loop is not None and loop.is_over():
+        if (waiting or bound.clocks) and loop is not None and loop.is_over():
             self.machine._loop_is_gone()
             return
+        for task in bound.clocks:
+            if starter is not None and not task.begun:
+                task.begun = True
+                starter.start(task)
         while waiting and starter is not None and (bound.limit is None or len(running) < bound.limit):
             task = waiting.popleft()
             running[task] = None
+            task.begun = True
             starter.start(task)
+
+    def limits_changed(self) -> None:
+        """The machine has another schema: more tasks of a state may run, or fewer begin."""
+        for state, bound in self._of.items():
+            if state != OWN:
+                bound.limit = self.machine.schema.limits[state]
+                self._fill(bound)
 
     def failed(self, task: Task, error: BaseException) -> None:
         """Take the error of a task to the machine; a cancellation is none."""
@@ -385,6 +330,7 @@ class Runtime:
         bound = self._of.get(task.state)
         if bound is not None:
             bound.running.pop(task, None)
+            bound.clocks.pop(task, None)
             if bound.waiting:
                 self._fill(bound)
         if self._idle is not None:
@@ -396,6 +342,9 @@ class Runtime:
         """End the scopes of the states that ticked, and the tasks of those that are over."""
         for state in bits(moved & self.bound):
             bound = self._of[state]
+            if bound.deadlines:
+                bound.deadlines.clear()
+                self._cancel(bound.clocks)
             if ended >> state & 1:
                 if not bound:
                     self.bound &= ~(1 << state)
@@ -409,9 +358,16 @@ class Runtime:
         bound.waiting.clear()
         for scope in tuple(bound.scopes):
             scope.cancel()
+        self._cancel(bound.clocks)
+        self._cancel(bound.running)
+
+    def _cancel(self, tasks: dict[Task, None]) -> None:
         starter = self._starter
-        for task in tuple(bound.running):
-            if not task.over and starter is not None:
+        for task in tuple(tasks):
+            if not task.begun:
+                task.over = True
+                del tasks[task]
+            elif not task.over and starter is not None:
                 task.over = True
                 starter.cancel(task)
 

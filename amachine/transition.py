@@ -153,6 +153,19 @@ class Program:
         """Whether some handler is bound for this."""
         return (phase, state, -1) in self._calls
 
+    def tasks_of(self, state: int) -> tuple[Step, ...]:
+        """The `task` handlers of a state, in order."""
+        return self._calls.get((Phase.TASK, state, -1), ())
+
+    def timer_name(self, step: Step) -> str:
+        """What a timer is exported under: the name of its function; the second of the same state gets a number."""
+        name, before = step[2].attr, 0
+        for each in self.tasks_of(step[2].state):
+            if each is step:
+                break
+            before += each[2].timer is not None and each[2].attr == name
+        return f"{name}#{before + 1}" if before else name
+
     def situation(self, active: int) -> Situation:
         """The node of this active set."""
         situation = self._situations.get(active)
@@ -288,6 +301,8 @@ class Transition:
     running: bool = True
     """Whether its handlers, or callbacks of waits, are still being called."""
     is_check: bool = False
+    is_restore: bool = False
+    """Whether it stands for all that was before a restore: the record that restored tasks are handed."""
     is_final: bool = False
     """Whether it has come to its final handlers."""
     reported: bool = False

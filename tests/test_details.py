@@ -10,6 +10,7 @@ import pickle
 from typing import Any
 
 import attrs
+import pydantic
 import pytest
 
 from amachine import (
@@ -19,7 +20,9 @@ from amachine import (
     Machine,
     MachineClosed,
     Refused,
+    Schema,
     State,
+    StateDef,
     Tracer,
     Transition,
     UnknownState,
@@ -241,3 +244,14 @@ def test_a_state_counts_its_entries() -> None:
     assert (flow.n.tick, flow.n.entries) == (3, 2)
     flow.a.remove()
     assert (flow.n.tick, flow.n.entries, flow.a.entries) == (4, 2, 1)
+
+
+def test_what_a_pydantic_class_refuses_is_not_quoted() -> None:
+    class Login(pydantic.BaseModel):
+        user: str
+        password: int
+
+    flow = Machine.of(Schema([StateDef("login", args=Login)]))
+    with pytest.raises(ArgsError, match="login: password: Input should be a valid integer") as told:
+        flow.add("login", user="ada", password="hunter2")
+    assert "hunter2" not in str(told.value)

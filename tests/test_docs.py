@@ -38,6 +38,7 @@ SECTIONS = {
     "A15": "1 2 3 4",
     "A16": "1",
     "A17": "1 2",
+    "A18": "1 2 3 4",
 }
 MUST = [f"{section}.{number}" for section, numbers in SECTIONS.items() for number in numbers.split()]
 """The rows that a user of the Go library would miss."""
@@ -59,7 +60,17 @@ STANDS_FOR: dict[str, Any] = {
 }
 """What the words mean that the page introduces in its third paragraph."""
 
-STATES = {"Start", "Ready", "Disposing", "Healthcheck", "Heartbeat", "Any", "err_network", "ready"}
+STATES = {
+    "Start",
+    "Ready",
+    "Disposing",
+    "MachineRestored",
+    "Healthcheck",
+    "Heartbeat",
+    "Any",
+    "err_network",
+    "ready",
+}
 WORDS = STATES | {"why", "a", "b", "bar", "group", "Job", "x"}
 """What examples are about: states, an attribute named beside its owner, a user's own names."""
 

@@ -17,9 +17,11 @@ from amachine.errors import (
     HandlerError,
     HandlerTimeout,
     MachineClosed,
+    PastError,
     ProtocolError,
     QueueFull,
     Refused,
+    RestoreError,
     SchemaError,
     TaskTimeout,
     UnknownState,
@@ -52,6 +54,8 @@ ALL = [
     TaskTimeout(machine="m", task="ATask", state="a", timeout=3),
     CascadeError(machine="m", depth=1000, trail=("add a", "add b", "add a", "add b")),
     ProtocolError("odd frame", got=b"x", expected="a frame"),
+    RestoreError("its ticks are odd", machine="m", state="a", differences=("state 'a' is gone",)),
+    PastError("wrong", kind="ValueError"),
 ]
 
 

@@ -11,7 +11,7 @@ import anyio
 import attrs
 import pytest
 
-from amachine import Clock, Event, Kind, Machine, State, Tracer, exclusive
+from amachine import Clock, Event, Kind, Machine, Schema, State, Tracer, exclusive
 from amachine.handlers import Call
 from amachine.mutation import ErrorInfo, Mutation, Status
 from amachine.subscriptions import Wait, any_of
@@ -91,6 +91,10 @@ class Spy(Tracer):
     def task_ended(self, machine: Machine, name: str, state: str | None, error: BaseException | None) -> None:
         how = "done" if error is None else "failed" if isinstance(error, Exception) else "cancelled"
         self.lines.append(f"task {name} of {state} {how}")
+
+    def schema_changed(self, machine: Machine, before: Schema) -> None:
+        assert before != machine.schema
+        self.lines.append(f"schema {machine.schema_version}")
 
     def queue_drained(self, machine: Machine) -> None:
         self.lines.append("drained")
@@ -771,6 +775,7 @@ async def test_a_tracer_that_raises_is_detached_and_logged_and_the_machine_goes_
             assert machine.a.add().status is Status.EXECUTED
             assert wait.done
             await anyio.wait_all_tasks_blocked()
+            assert machine.set_schema(machine.schema.extend("a", tags=["x"])).done
             if not hook.startswith("machine_closed"):
                 assert machine.tracers == (after,)
             assert machine.active == ("a", "b")
@@ -787,6 +792,7 @@ async def test_a_tracer_that_raises_is_detached_and_logged_and_the_machine_goes_
         "met when(b) of m",
         "queued add b at 3 by m/1",
         "drained",
+        "schema 2",
         "ended add b",
     } <= set(lines)
     assert sum(line.startswith("task") for line in lines) == 2

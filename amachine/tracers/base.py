@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from amachine.handlers import Call
     from amachine.machine import Machine
     from amachine.mutation import Mutation
+    from amachine.schema import Schema
     from amachine.subscriptions import Wait
     from amachine.transition import Transition
 
@@ -88,6 +89,9 @@ class Tracer:
     def task_ended(self, machine: Machine, name: str, state: str | None, error: BaseException | None) -> None:
         """A background task is over: done, or failed with this error; a cancellation is one that is no `Exception`."""
 
+    def schema_changed(self, machine: Machine, before: Schema) -> None:
+        """The machine has got another schema, `machine.schema`: the one of `before` with more states, or other relations."""
+
     def queue_drained(self, machine: Machine) -> None:
         """Nothing is queued or running any more."""
 
@@ -122,6 +126,7 @@ class Hooks:
     wait_met: Callable[[Any, Wait[Any]], None]
     task_started: Callable[[Any, str, str | None], None]
     task_ended: Callable[[Any, str, str | None, BaseException | None], None]
+    schema_changed: Callable[[Any, Schema], None]
     queue_drained: Callable[[Any], None]
 
     def __init__(self, tracers: tuple[Tracer, ...], failed: Callable[[Tracer, str, Exception], None]) -> None:

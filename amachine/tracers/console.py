@@ -285,14 +285,14 @@ class ConsoleTracer(Tracer):
 
 def _states(machine: Machine, row: _Row, *, fresh: bool) -> Text:
     """Active states with their ticks, and after a bar those that have just ended."""
-    schema, time = machine.schema, machine.time
+    time, schema = machine.time, machine.schema  # in this order: a schema may grow meanwhile
     text = Text()
     # Errors first: a row that is cut must not hide them.
     for i in sorted(time.active(), key=lambda i: 1 << i != schema.exception):
         error = 1 << i == schema.exception
         style = "bold red" if error else "bold green" if fresh and row.changed >> i & 1 else "green"
         text.append(f"{schema.names[i]}:{time[i]} ", style=style)
-    left = [i for i in bits(row.changed) if not time[i] & 1] if fresh else []
+    left = [i for i in bits(row.changed) if i < len(time) and not time[i] & 1] if fresh else []
     if left:
         text.append("| ", style="dim")
     for i in left:

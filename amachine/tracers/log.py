@@ -6,7 +6,7 @@ settings of `logging` can let through, or keep out, what a program wants:
 | level        | logger                | lines                                                                 |
 |--------------|-----------------------|-----------------------------------------------------------------------|
 | `external`   | `amachine.external`   | what your own code says with `machine_log`; `[error]`                 |
-| `changes`    | `amachine.changes`    | `[open]` `[close]` `[state]`, and `[cancel]` of what somebody asked   |
+| `changes`    | `amachine.changes`    | `[open]` `[close]` `[schema]` `[state]`, `[cancel]` of what was asked |
 | `operations` | `amachine.operations` | `[add]` `[remove]` `[set]` `[auto]` `[queue]` `[task]`                |
 | `decisions`  | `amachine.decisions`  | `[cancel]` of auto mutations, `[without]` who was left out, `[veto]`  |
 | `everything` | `amachine.everything` | `[call]` handlers and how long, `[same]`, `[wait]`, `[idle]`          |
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from amachine.handlers import Call
     from amachine.machine import Machine
     from amachine.mutation import Mutation
+    from amachine.schema import Schema
     from amachine.subscriptions import Wait
     from amachine.transition import Transition
 
@@ -179,6 +180,13 @@ class _Changes(_External):
     def machine_opened(self, machine: Machine) -> None:
         """Tell of a machine that is seen for the first time."""
         self._line(LogLevel.CHANGES, "open", machine, str(machine.clock))
+
+    def schema_changed(self, machine: Machine, before: Schema) -> None:
+        """Tell what another schema changes."""
+        from amachine.saved import differences
+
+        what = "; ".join(differences(before.states, machine.schema)) or "nothing that relations know of"
+        self._line(LogLevel.CHANGES, "schema", machine, f"version {machine.schema_version}: {what}")
 
     def machine_closed(self, machine: Machine) -> None:
         """Tell of a machine that is over."""

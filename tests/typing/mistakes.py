@@ -104,6 +104,18 @@ class Handlers(Machine):
     @processing.task(timeout="3")  # E a timeout that is no number
     async def late(self, e: Event[Job]) -> None: ...
 
+    @processing.after(3)  # E the wrong args type
+    def due(self, e: Event[Digest]) -> None: ...
+
+    @processing.every("3")  # E a time that is no number
+    def beats(self, e: Event[Job]) -> None: ...
+
+    @processing.after(3, on_restore="again")  # E no such policy
+    def again(self, e: Event[Job]) -> None: ...
+
+    @processing.after(lambda e: e.args.pth)  # E misspelt field of args
+    def when_due(self, e: Event[Job]) -> None: ...
+
     @start.to(processing)  # E the args of the state entered are a Job
     def between(self, e: Event[Digest]) -> bool:
         return True
@@ -184,7 +196,10 @@ def through_the_machine(flow: FileFlow) -> None:
     flow.when_not(FileFlow.nope)  # E unknown state
     flow.scope(FileFlow.nope)  # E unknown state
     flow.add_error("no")  # E not an error
-    flow.schema = FileFlow.schema  # E a machine keeps its schema
+    flow.schema = FileFlow.schema  # E a machine is given another schema by set_schema
+    flow.set_schema(3)  # E not a schema
+    FileFlow.restore("{}")  # E not a mapping
+    FileFlow.restore({}, queue_limits=3)  # E unknown option
     FileFlow("flow", queue_limits=3)  # E unknown option
     FileFlow("flow", tracers=[flow])  # E not a tracer
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import attrs
 from pydantic import BaseModel
@@ -85,6 +86,17 @@ class FileFlow(Machine, FileStates):
 
     async def uploaded(self, upload: Upload) -> None:
         self.uploading.add(url=upload.url, attempt=upload.attempt + 1)
+
+    @FileStates.processing.after(timedelta(minutes=1), on_restore="restart")
+    def late(self, e: Event[Job]) -> None:
+        self.start.remove()
+
+    @FileStates.processing.after(lambda e: e.args.retries * 2.5)
+    async def later(self, e: Event[Job]) -> None:
+        assert_type(e.restored, bool)
+
+    @FileStates.start.every(3)
+    def beat(self, e: Event[None]) -> None: ...
 
     @FileStates.start.state
     @FileStates.busy.state
@@ -172,6 +184,16 @@ def mutate(flow: FileFlow) -> None:
                 flow.explain("add", FileFlow.processed)
             case _:
                 flow.will_be(FileFlow.start)
+
+
+def keep(flow: FileFlow, data: dict[str, Any]) -> FileFlow:
+    assert_type(flow.export(pending=True), dict[str, Any])
+    assert_type(flow.set_schema(FileStates), Wait[int])
+    flow.set_schema({"more": {}}).wait()
+    assert_type(flow.schema_version, int)
+    Machine.restore(data, schema=FileStates.schema, tags=["x"])
+    assert_type(Careful.restore(data, "id", strict=False, handlers=[Watcher()]), Careful)
+    return FileFlow.restore(data, into=FileFlow())
 
 
 async def wait(flow: FileFlow) -> None:
