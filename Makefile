@@ -2,12 +2,13 @@
 #
 #   make demo     the file processing workflow on real files     make demo ARGS="--json /some/folder"
 #   make test     the tests                                      make test ARGS="-k queue -x"
+#   make docs     the site, in build/site: open build/site/index.html
 #   make bench    the measurements        make lint, make types  the checkers        make clean  all made things go
 #
 # PYTHON=python3.12 chooses an interpreter, which then has an environment of its own; VENV=folder says where.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types clean FORCE
+.PHONY: help demo test docs bench lint types clean FORCE
 
 ARGS ?=
 everything = --numprocesses auto --dist worksteal
@@ -33,6 +34,9 @@ demo: $(VENV)/.run
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(everything))
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
 
@@ -50,7 +54,7 @@ clean:
 	rm -rf .venv .venv-* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Three stamps: an environment, what the demo needs in it, what the developers need in it.
+# Stamps: an environment, and what the demo, the developers and the site need in it.
 $(VENV)/.made:
 	@for python in $(candidates); do \
 		if "$$python" -c $(suitable) 2>/dev/null; then \
@@ -71,6 +75,11 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml
 $(VENV)/.dev: $(VENV)/.made pyproject.toml
 	@echo "installing amachine and its development tools into $(VENV) (a minute, the first time)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/.run $@
+
+$(VENV)/.docs: $(VENV)/.made pyproject.toml
+	@echo "installing amachine and what builds its site into $(VENV)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[docs]'
 	@touch $(VENV)/.run $@
 
 # An environment whose interpreter is gone is made anew.

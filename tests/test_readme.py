@@ -2,219 +2,58 @@
 
 The conventions, which CONTRIBUTING.md repeats for authors:
 
-- ```` ```python ```` runs in a fresh interpreter, warnings as errors, in a folder that holds README.md and examples/;
-  it ends well and writes nothing to stderr.
-  ```` ```python continues ```` runs after the Python blocks above it, up to one without that word, and their output
+- ```` ```python ```` runs in an interpreter of its own, warnings as errors, in a folder that holds README.md and
+  examples/; it ends well and writes nothing to stderr.
+  ```` ```python continues ```` goes on after the Python blocks above it, up to one without that word, and their output
   is not counted. ```` ```python raises=SchemaError ```` must end with that error; the last line of what it says to
-  stderr then counts as output.
+  stderr then counts as output, and a block that continues goes on as if it had not been there.
 - ```` ```text ```` or ```` ```output ```` directly below such a block (at most one line ending in a colon between) is
   what it prints. `...` stands for anything, as in doctest.
 - ```` ```console ```` holds commands behind `$ `, and what they print; ```` ```sh ```` holds commands only. Targets of
   make, subcommands and options of amachine, extras, files and modules must exist. An `amachine` or `python` command
   that shows its output in a console block is run, and compared.
+- Programs run in forks of one interpreter, which has loaded the library: `forking`.
 - Any other language must be listed below, so that a misspelt one is not quietly passed over.
 """
 
 from __future__ import annotations
 
-import doctest
 import importlib.util
-import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import attrs
 import pytest
 
+from tests.forking import SECONDS, Outcome, environment, run_files
+from tests.pages import MARK, OUTPUT, SHELL, Block, Command, Program, blocks, commands, difference, programs
+
 ROOT = Path(__file__).resolve().parents[1]
-OUTPUT = {"text", "output"}
-SHELL = {"console", "sh"}
-INERT = {"go", "ini", "json", "make", "markdown", "mermaid", "sql", "toml", "yaml", ""}
-MARK = "\0 here begins the last block \0"
-SECONDS = 120
+INERT = {"go", "ini", "js", "json", "make", "markdown", "mermaid", "sql", "toml", "yaml", ""}
 
 
-@attrs.frozen
-class Block:
-    """One fenced block of a page."""
-
-    page: str
-    line: int  # of its first line of code, counted from 1
-    language: str
-    words: tuple[str, ...]  # what stands behind the language
-    text: str
-    above: str  # what stands between it and the block before, without blank lines
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-@attrs.frozen
-class Program:
-    """A Python block with all that it continues, and what the page says it prints."""
-
-    blocks: tuple[Block, ...]
-    raises: str | None
-    prints: str | None
-
-    def __str__(self) -> str:
-        return str(self.blocks[-1])
-
-    @property
-    def source(self) -> str:
-        """The code on the very lines that it has on the page, so that a traceback points there."""
-        last = self.blocks[-1]
-        lines: list[str] = []
-        for block in self.blocks:
-            padding = [""] * (block.line - 2 - len(lines))
-            fence = f"print({MARK!r})" if block is last and lines else ""
-            lines += [*padding, fence, *block.text.splitlines()]
-        return "\n".join(lines) + "\n"
-
-
-@attrs.frozen
-class Command:
-    """One line behind a `$`, and what the page says it prints (None where it says nothing)."""
-
-    page: str
-    line: int
-    words: tuple[str, ...]
-    prints: str | None
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-def blocks(page: str, text: str) -> Iterator[Block]:
-    """The fenced blocks of a Markdown page, in order; a fence that is never closed is an error."""
-    lines = text.splitlines()
-    at = between = 0
-    while at < len(lines):
-        fence = re.match(r"( *)(`{3,}|~{3,})\s*([^`]*)$", lines[at])
-        if fence is None:
-            at += 1
-            continue
-        indent, ticks, info = fence.groups()
-        start = at + 1
-        closing = re.compile(rf" *{re.escape(ticks)}{re.escape(ticks[0])}*\s*$")
-        end = next((n for n in range(start, len(lines)) if closing.match(lines[n])), None)
-        assert end is not None, f"{page}:{at + 1}: this block is never closed"
-        language, *words = info.split() or [""]
-        yield Block(
-            page=page,
-            line=start + 1,
-            language=language,
-            words=tuple(words),
-            text="".join(f"{line.removeprefix(indent)}\n" for line in lines[start:end]),
-            above="\n".join(line.strip() for line in lines[between:at] if line.strip()),
-        )
-        at = between = end + 1
-
-
-def programs(found: list[Block]) -> Iterator[Program]:
-    """The Python blocks of a page, each with those that it continues and its output."""
-    chain: list[Block] = []
-    for n, block in enumerate(found):
-        if block.language in OUTPUT:
-            owner = found[n - 1].language if n else None
-            bound = directly_below(block) and owner in {"python", *SHELL}
-            assert bound or block.language == "text", f"{block}: an output block that nothing prints"
-        if block.language != "python":
-            continue
-        raises = None
-        for word in block.words:
-            assert word == "continues" or word.startswith("raises="), f"{block}: {word!r} means nothing here"
-            raises = word.removeprefix("raises=") if word.startswith("raises=") else raises
-        if "continues" not in block.words:
-            chain = []
-        else:
-            assert chain, f"{block}: continues a block, and there is none"
-        chain.append(block)
-        below = found[n + 1] if n + 1 < len(found) else None
-        told = below is not None and below.language in OUTPUT and directly_below(below)
-        yield Program(tuple(chain), raises, below.text if below is not None and told else None)
-
-
-def directly_below(block: Block) -> bool:
-    """Nothing, or one line that ends in a colon (`It prints:`), parts it from the block before."""
-    return not block.above or ("\n" not in block.above and block.above.endswith(":"))
-
-
-def commands(block: Block) -> Iterator[Command]:
-    """The commands of a shell block, with what a console block shows below each."""
-    prompt = "$ " if block.language == "console" else ""
-    lines = block.text.splitlines()
-    at = 0
-    while at < len(lines):
-        start = at
-        at += 1
-        if not lines[start].startswith(prompt) or not lines[start].strip():
-            assert not prompt or not lines[start].strip(), f"{block}: a console block begins with `$ `"
-            continue
-        line = lines[start].removeprefix(prompt)
-        while line.endswith("\\") and at < len(lines):
-            line = line[:-1] + lines[at]
-            at += 1
-        shown: list[str] = []
-        while prompt and at < len(lines) and not lines[at].startswith(prompt):
-            shown.append(lines[at])
-            at += 1
-        for part in re.split(r"\s(?:&&|;)\s", line):
-            words = shlex.split(part, comments=True)
-            while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
-                del words[0]
-            if words:
-                output = "\n".join(shown).rstrip() + "\n" if any(shown) else None
-                yield Command(block.page, block.line + start, tuple(words), output)
-
-
-def difference(wanted: str, got: str) -> str:
-    """Empty where the output is as the page says; trailing blanks do not count, and `...` stands for anything."""
-    want, have = (
-        "".join(f"{line.rstrip()}\n" for line in text.rstrip().splitlines()) for text in (wanted, got)
-    )
-    checker = doctest.OutputChecker()
-    if checker.check_output(want, have, doctest.ELLIPSIS):
-        return ""
-    return checker.output_difference(doctest.Example("", want), have, doctest.ELLIPSIS | doctest.REPORT_NDIFF)
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
     """A reader's folder: README.md and the examples, and nothing that must not be overwritten."""
-    folder = tmp_path_factory.mktemp("reader")
-    shutil.copy(ROOT / "README.md", folder)
+    shutil.copy(ROOT / "README.md", tmp_path)
     if (ROOT / "examples").is_dir():
         ignored = shutil.ignore_patterns("__pycache__", "*.db*", "*.sqlite*")
-        shutil.copytree(ROOT / "examples", folder / "examples", ignore=ignored)
-    return folder
+        shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignored)
+    return tmp_path
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs this interpreter, able to import the amachine under test (installed or not) and the folder's examples."""
-    spec = importlib.util.find_spec("amachine")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    paths = [str(folder), str(Path(spec.submodule_search_locations[0]).parent)]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONIOENCODING": "utf-8",
-        "NO_COLOR": "1",
-        "TERM": "dumb",
-        "COLUMNS": "110",
-    }
     return subprocess.run(
         [sys.executable, "-W", "error", *arguments],
         cwd=folder,
-        env=environment,
+        env=environment(folder),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
@@ -223,17 +62,21 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_amachine(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run_amachine(arguments: list[str], folder: Path) -> Outcome:
     """Runs the `amachine` command without relying on a script being on the path."""
-    code = "import sys; sys.argv[0] = 'amachine'; from amachine.tools.cli import main; sys.exit(main())"
-    return run(["-c", code, *arguments], folder)
+    path = folder / re.sub(r"\W+", "_", f"amachine {' '.join(arguments)}")[:80]
+    code = "import sys; from amachine.tools.cli import main; sys.argv[:] = {}; sys.exit(main())"
+    path.write_text(code.format(["amachine", *arguments]), encoding="utf-8")
+    (outcome,) = run_files([path], folder)
+    return outcome
 
 
 @cache
 def amachine_help(subcommand: str | None) -> str:
     """What `amachine [SUBCOMMAND] --help` says; a subcommand that it does not know is an error."""
-    done = run_amachine([*([subcommand] if subcommand else []), "--help"], ROOT)
-    assert done.returncode == 0, f"amachine {subcommand or ''} --help failed:\n{done.stderr}"
+    with TemporaryDirectory() as folder:
+        done = run_amachine([*([subcommand] if subcommand else []), "--help"], Path(folder))
+    assert done.status == 0, f"amachine {subcommand or ''} --help failed:\n{done.stderr}"
     return done.stdout
 
 
@@ -285,7 +128,6 @@ def pages() -> dict[str, list[Block]]:
 
 
 PAGES = pages()
-PROGRAMS = [program for found in PAGES.values() for program in programs(found)]
 COMMANDS = [
     c for found in PAGES.values() for block in found if block.language in SHELL for c in commands(block)
 ]
@@ -293,7 +135,7 @@ COMMANDS = [
 
 def test_the_readme_shows_programs_their_output_and_commands() -> None:
     assert "README.md" in PAGES, "README.md is missing"
-    shown = [program for program in PROGRAMS if program.blocks[-1].page == "README.md"]
+    shown = list(programs(PAGES["README.md"]))
     assert any(program.prints is not None for program in shown)
     assert {c.words for c in COMMANDS if c.page == "README.md"} >= {("make", "demo"), ("make", "test")}
 
@@ -304,29 +146,59 @@ def test_every_language_is_known(page: str) -> None:
     assert [f"{block} is in {block.language}" for block in PAGES[page] if block.language not in known] == []
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=str)
-def test_a_program_runs_and_prints_what_the_page_says(program: Program, workplace: Path) -> None:
-    check_program(program, workplace)
+@pytest.mark.parametrize("page", PAGES)
+def test_programs_run_and_print_what_the_page_says(page: str, workplace: Path) -> None:
+    found = list(programs(PAGES[page]))
+    wrong: list[str] = []
+    for program, outcome in zip(found, run_programs(found, workplace), strict=True):
+        try:
+            check_program(program, outcome)
+        except AssertionError as error:
+            wrong.append(str(error))
+    assert not wrong, "\n\n".join(wrong)
 
 
-def check_program(program: Program, folder: Path) -> None:
-    """Runs a program as a file of its own; fails with what it said."""
-    path = folder / f"{str(program).replace('/', '_').replace(':', '_line_').replace('.', '_')}.py"
-    path.write_text(program.source, encoding="utf-8")
-    done = run([str(path)], folder)
-    printed = done.stdout.rpartition(f"{MARK}\n")[2]
-    last = done.stderr.rstrip().rpartition("\n")[2]
+def check_program(program: Program, outcome: Outcome) -> None:
+    """Fails where a program did not end as the page says, with what it said."""
+    parts = outcome.stdout.split(f"{MARK}\n")
+    *before, printed = parts[: len(program.blocks)]
+    last = outcome.stderr.rstrip().rpartition("\n")[2]
     if program.raises is None:
-        assert done.returncode == 0, f"{program} failed:\n{done.stderr}"
-        assert done.stderr == "", f"{program} writes to stderr:\n{done.stderr}"
+        if len(parts) <= len(program.blocks):  # else it was a later block that failed
+            assert outcome.status == 0, f"{program} failed:\n{outcome.stderr}"
+        if outcome.status == 0:
+            assert outcome.stderr == "", f"{program} writes to stderr:\n{outcome.stderr}"
     else:
-        assert done.returncode != 0, f"{program} should have raised {program.raises}"
+        assert outcome.status != 0, f"{program} should have raised {program.raises}"
         error = last.partition(":")[0].rpartition(".")[2]
-        assert error == program.raises, f"{program} raised something else:\n{done.stderr}"
+        assert error == program.raises, f"{program} raised something else:\n{outcome.stderr}"
         printed += f"{last}\n"
+    assert len(before) == len(program.blocks) - 1, f"{program} ended too early:\n{outcome.stdout}"
     if program.prints is not None:
         found = difference(program.prints, printed)
         assert not found, f"{program} prints something else:\n{found}"
+
+
+def run_programs(programs: Iterable[Program], folder: Path) -> Iterator[Outcome]:
+    """Runs programs, each as a file of its own; one that another one continues is not run again, and has its outcome."""
+    wanted = list(programs)
+    whole = {program: _longest(program, wanted) for program in wanted}
+    paths = {
+        program: folder / f"{re.sub(r'[/:.]', '_', str(program))}.py"
+        for program in dict.fromkeys(whole.values())
+    }
+    for program, path in paths.items():
+        path.write_text(program.source, encoding="utf-8")
+    ended = dict(zip(paths, run_files([*paths.values()], folder), strict=True))
+    for program in wanted:
+        yield ended[whole[program]]
+
+
+def _longest(program: Program, programs: list[Program]) -> Program:
+    """The longest program that goes on from this one, and ends well; itself where none does."""
+    n = len(program.blocks)
+    others = [each for each in programs if each.raises is None and each.blocks[:n] == program.blocks]
+    return max([program, *others], key=lambda each: len(each.blocks))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
@@ -340,9 +212,13 @@ def check_command(command: Command, folder: Path) -> None:
     name, *rest = command.words
     if command.prints is None or not (name == "amachine" or name.startswith("python")):
         return
-    done = run_amachine(rest, folder) if name == "amachine" else run(rest, folder)
-    assert done.returncode == 0, f"{command} failed:\n{done.stdout}{done.stderr}"
-    found = difference(command.prints, done.stdout)
+    if name == "amachine":
+        outcome = run_amachine(rest, folder)
+    else:
+        done = run(rest, folder)
+        outcome = Outcome(done.returncode, done.stdout, done.stderr)
+    assert outcome.status == 0, f"{command} failed:\n{outcome.stdout}{outcome.stderr}"
+    found = difference(command.prints, outcome.stdout)
     assert not found, f"{command} prints something else:\n{found}"
 
 
@@ -379,19 +255,52 @@ def test_a_chain_keeps_lines_and_counts_the_last_output_only(tmp_path: Path) -> 
     first, second = programs(found)
     assert first.source == "\nprint('first')\n"
     assert second.source.splitlines()[5:] == ["print('second')", "1 / 0"]
+    (outcome,) = run_programs([second], tmp_path)
     with pytest.raises(AssertionError, match=r"line 7, in <module>\n(.*\n)*\s*ZeroDivisionError"):
-        check_program(second, tmp_path)
-    check_program(
-        Program(second.blocks, "ZeroDivisionError", "second\nZeroDivisionError: division by zero"), tmp_path
+        check_program(second, outcome)
+    told = "second\nZeroDivisionError: division by zero"
+    check_program(Program(second.blocks, "ZeroDivisionError", told), outcome)
+
+
+def test_a_chain_runs_once_and_every_block_has_its_own_output(tmp_path: Path) -> None:
+    found = page_of(
+        *(
+            "```python",
+            "print('first')",
+            "with open('count', 'a') as file: file.write('x')",
+            "```",
+            "```text",
+            "first",
+            "```",
+        ),
+        *("```python continues", "print('second')", "```", "```text", "second", "```"),
+        *(
+            "```python continues raises=KeyError",
+            "print('third')",
+            "{}[1]",
+            "```",
+            "```text",
+            "third",
+            "KeyError: 1",
+        ),
+        *("```", "```python continues", "print('fourth')", "```", "```text", "fourth", "```"),
     )
+    chain = list(programs(found))
+    assert [len(program.blocks) for program in chain] == [1, 2, 3, 3]
+    for program, outcome in zip(chain, run_programs(chain, tmp_path), strict=True):
+        check_program(program, outcome)
+    assert (
+        tmp_path / "count"
+    ).read_text() == "xx"  # for the three that end well, and for the one that does not
 
 
 @pytest.mark.parametrize("between", [(), ("",), ("", "It prints:", "")])
 def test_output_below_a_program_is_compared(between: tuple[str, ...], tmp_path: Path) -> None:
     (program,) = programs(page_of("```python", "print('a', 1)", "```", *between, "```text", "a 2", "```"))
     assert program.prints == "a 2\n"
+    (outcome,) = run_programs([program], tmp_path)
     with pytest.raises(AssertionError, match="prints something else"):
-        check_program(program, tmp_path)
+        check_program(program, outcome)
 
 
 def test_text_after_prose_is_no_output() -> None:

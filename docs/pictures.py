@@ -1,0 +1,120 @@
+"""Draws the pictures of the manual from the very programs that its pages show.
+
+    python -m docs.pictures
+
+A picture is drawn of a page's own code: its blocks are run, and the class or the machines that they make are what is
+drawn. A test says when one is out of date. `docs/picture.py` makes the picture of the demo.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from amachine import Machine, Schema, Tracer, Transition, binding
+from amachine.tracers.recorder import Recorder
+from docs.drawing import draw_schema
+from docs.drawing_runs import draw_handlers, draw_story
+
+DOCS = Path(__file__).resolve().parent
+BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Seen(Tracer):
+    """The last transition of every machine that a program makes, with the handlers that it called."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.negotiated: int = 0
+
+    def transition_started(self, machine: Machine, transition: Transition) -> None:
+        """Begin anew."""
+        self.calls.clear()
+
+    def handler_ended(self, machine: Machine, transition: Transition, call: Any, seconds: float) -> None:
+        """Note who was called."""
+        self.calls.append(call.name)
+
+    def transition_committed(self, machine: Machine, transition: Transition) -> None:
+        """Note how many have been asked."""
+        self.negotiated = len(self.calls)
+
+
+def ran(page: str, name: str) -> tuple[Any, Recorder, Seen]:
+    """Run the block of a page that defines this class. Returns the class, and what tracers saw."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    code = next(code for code in BLOCK.findall(text) if re.search(rf"^class {name}\(", code, re.MULTILINE))
+    recorder, seen = Recorder(), Seen()
+    binding.everywhere.extend([recorder, seen])
+    names: dict[str, Any] = {"__name__": "page"}
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(code, page, "exec"), names)
+    finally:
+        del binding.everywhere[-2:]
+    return names[name], recorder, seen
+
+
+def schema(page: str, name: str, *active: str, only: Sequence[str] = ()) -> Callable[[], str]:
+    """A picture of the schema of a class, or of some of its states."""
+
+    def draw() -> str:
+        whole: Schema = ran(page, name)[0].schema
+        return draw_schema(whole.select(*only) if only else whole, active, name)
+
+    return draw
+
+
+def story(page: str, name: str, title: str, *states: str) -> Callable[[], str]:
+    """A picture of what was active while the program ran, without the auto requests that came to nothing."""
+
+    def draw() -> str:
+        records = [record for record in ran(page, name)[1].records if record.accepted or not record.auto]
+        return draw_story(records, title, states)
+
+    return draw
+
+
+def handlers(page: str, name: str, title: str) -> Callable[[], str]:
+    """A picture of the handlers of the program's last transition."""
+
+    def draw() -> str:
+        seen = ran(page, name)[2]
+        return draw_handlers(seen.calls[: seen.negotiated], seen.calls[seen.negotiated :], title)
+
+    return draw
+
+
+PICTURES: dict[str, Callable[[], str]] = {
+    "bar": schema("index.md", "Bar", "power", "water", "ready", "brewing"),
+    "boat": schema("manual/relations.md", "Boat"),
+    "door-story": story("manual/states.md", "Door", "A door through five transitions"),
+    "feed": schema(
+        "manual/ready-made.md",
+        "Feed",
+        only=["Start", "Connecting", "Connected", "Disconnecting", "Disconnected", "Ready", "subscribed"],
+    ),
+    "fetch-story": story(
+        "manual/errors.md", "Fetch", "An attempt that fails, and another", "online", "loading", "Exception"
+    ),
+    "kitchen-story": story("manual/transitions.md", "Kitchen", "A kitchen in an alarm"),
+    "notes": schema("manual/schemas.md", "Notes"),
+    "oven-handlers": handlers("manual/handlers.md", "Oven", "The handlers of one transition"),
+    "session-story": story("manual/timers.md", "Session", "A session that expires"),
+    "phone": schema("manual/states.md", "Phone", "charged", "signal", "usable", "message"),
+}
+
+
+def drawn() -> Iterator[tuple[Path, str]]:
+    """Each picture's file, and what should be in it."""
+    for name, draw in PICTURES.items():
+        yield DOCS / "pictures" / f"{name}.svg", draw()
+
+
+if __name__ == "__main__":
+    for path, picture in drawn():
+        path.write_text(picture, encoding="utf-8")
