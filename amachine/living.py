@@ -120,7 +120,7 @@ class Living(Binding):
         from amachine.work import working
 
         task = working.get()
-        inside: Machine | None = task.runtime.machine if task is not None else None
+        inside: Machine | None = task.machine if task is not None else None
         while inside is not None:
             if inside is self:
                 raise WaitError(

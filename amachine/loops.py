@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 import anyio
 
@@ -95,8 +96,9 @@ class AsyncioStarter:
         self._loop = loop
         # Not by way of the loop's task factory: an eager one would run the job in the middle of a transition.
         self._make = sys.modules["asyncio"].Task
-        self._dying: set[Any] = set()
-        self._late: set[Any] = set()
+        # A task that has ended leads to its machine, which this must not keep alive.
+        self._dying: WeakSet[Any] = WeakSet()
+        self._late: WeakSet[Any] = WeakSet()
         self._timer: Any = None
 
     async def __aenter__(self) -> object:
@@ -126,8 +128,8 @@ class AsyncioStarter:
         """Cancel those once more that have gone on for all that time."""
         for handle in self._late:
             handle.cancel()
-        self._dying = {handle for handle in self._dying if not handle.done()}
-        self._late = set(self._dying)
+        self._dying = WeakSet(handle for handle in self._dying if not handle.done())
+        self._late = WeakSet(self._dying)
         self._timer = self._loop.call_later(PATIENCE, self._ask_again) if self._dying else None
 
 

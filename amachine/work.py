@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from contextvars import ContextVar
 from math import floor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
@@ -25,6 +25,7 @@ from amachine.errors import TaskTimeout
 
 if TYPE_CHECKING:
     from amachine.event import Event
+    from amachine.machine import Machine
     from amachine.runtime import Runtime, Scope
     from amachine.transition import Transition
 
@@ -64,6 +65,12 @@ class Task:
         self.over: bool = False
         """Whether it was told to end."""
         self._cancelled: BaseException | None = None
+
+    @property
+    def machine(self) -> Machine | None:
+        """The machine that it works for; None when it has ended."""
+        runtime: Runtime | None = self.runtime
+        return None if runtime is None else runtime.machine
 
     async def run(self, scope: anyio.CancelScope | None = None) -> None:
         """Do the work; take what it raises to where it belongs. Nothing, if it is over before it begins."""
@@ -121,6 +128,8 @@ class Task:
     def ended(self, _: object = None) -> None:
         """It is over: make room for the next."""
         self.runtime.ended(self)
+        # What it started elsewhere has a copy of its context, and so leads here: no further.
+        self.fn = self.runtime = self.handle = cast("Any", None)
 
 
 working: ContextVar[Task | None] = ContextVar("amachine_working", default=None)

@@ -128,13 +128,7 @@ def test_a_child_keeps_its_parent_and_a_parent_no_child() -> None:
     assert held.children == ()
 
 
-async def test_a_machine_that_was_closed_is_kept_by_nothing_that_it_gave_out(
-    request: pytest.FixtureRequest, anyio_backend: str
-) -> None:
-    if anyio_backend == "asyncio":
-        says = "what was cancelled is kept for a second, and its context leads to the machine"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=says))
-
+async def test_a_machine_that_was_closed_is_kept_by_nothing_that_it_gave_out() -> None:
     class Busy(Flow):
         @Flow.work.task
         async def working(self, e: Event[Note]) -> None:
@@ -188,7 +182,6 @@ async def test_whoever_awaits_a_machine_that_is_forgotten_is_woken() -> None:
     assert len(ends) == 1  # the second was true at once; the third yields the wait that ended
 
 
-@pytest.mark.xfail(strict=True, reason="the context of a task leads to its machine")
 async def test_what_a_task_started_elsewhere_keeps_no_closed_machine_alive() -> None:
     class Starter(Flow):
         @Flow.on.task
