@@ -453,7 +453,16 @@ class Conductor:
 
     def _overran(self, t: Transition, where: str, seconds: float) -> None:
         error = HandlerTimeout(machine=self._id_, handler=where, seconds=seconds, limit=self._limits_.handler)
-        self._tell_error(ErrorInfo(error, "", where, t), t)
+        info = ErrorInfo(error, "", where, t)
+        schema = self._program_.schema
+        named = schema.index.get("ErrHandlerTimeout")
+        if named is not None and schema.args[named] is ErrorInfo and not (t.is_check or t.reported):
+            # Behind `Exception`, which is put before it, so that one that is refused takes no error with it.
+            if not t.plan.called & (schema.exception | 1 << named):
+                self._prepend(
+                    Mutation(schema, Kind.ADD, 1 << named, info, source=t.source, depth=t.depth + 1)
+                )
+        self._tell_error(info, t)
 
     def _tell_error(self, info: ErrorInfo, t: Transition | None) -> None:
         """Add `Exception` at the front: once for a transition, and not for one that is about `Exception`, or a question."""

@@ -208,7 +208,8 @@ class Living(Binding):
 
     def _dispose(self) -> None:
         schema = self._program_.schema
-        if "Disposing" in schema.index:
+        disposed = schema.index.get("Disposed")
+        if "Disposing" in schema.index and (disposed is None or not self._node_.active >> disposed & 1):
             result = self._submit(Kind.ADD, 1 << schema.index["Disposing"])
             if result.canceled:
                 self._log("machine %s closes although Disposing was refused: %s", self._id_, result.why)
@@ -222,8 +223,6 @@ class Living(Binding):
         # Whoever has the lock, now or next, finds this and answers what is queued: a thread may still be on its way in.
         self._inbox_.append(Evaluation(lambda: None, Wait.make("closing")))
         self._drain_inbox()
-        while self._farewells_:
-            self._farewells_.pop().fulfil(None)
         self._the_waits().close(self._closed_error())
         for tracer in self._tracers_:
             self.detach(tracer)

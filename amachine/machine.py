@@ -231,7 +231,6 @@ class Machine(Requesting, States):
         self._tracers_ = ()
         self._tags_ = tuple(tags)
         self._children_ = ()
-        self._farewells_ = []
         self._parent_ = parent
         self._pipe_ = pipe_errors
         _machines.add(self)

@@ -98,7 +98,7 @@ class Waits:
         if now is not None:
             wait.try_now(now())
         if self._closed is not None:
-            wait.fail(self._closed)
+            entry.end(_last(entry, self._closed))
         return wait
 
     def discard(self, entry: Entry) -> None:
@@ -132,12 +132,15 @@ class Waits:
         return bool(later)
 
     def close(self, error: BaseException) -> None:
-        """End every pending wait with `error`, and every later one that is not fulfilled when it is made."""
+        """End every pending wait with `error`, and every later one that is not fulfilled when it is made.
+
+        But those of `when_closed`: for them this is what they waited for.
+        """
         if self._closed is None:
             self._closed = error
         later: Later = []
         try:
-            each(lambda entry: entry.finish(End(error=error), later), iter(self._entries()))
+            each(lambda entry: entry.finish(_last(entry, error), later), iter(self._entries()))
         finally:
             run(later)
 
@@ -212,6 +215,19 @@ def condition(states: int, test: Callable[[Moment], End | None], label: object) 
     An error of `test` ends it, too. `label` is shown as its text and must keep no machine alive.
     """
     return Wait(Entry(label, states, test))
+
+
+def when_closed(label: object) -> Wait[None]:
+    """The waits are closed. No transition asks."""
+    return condition(0, _at_close, label)
+
+
+def _at_close(_: Moment) -> End:
+    return End()
+
+
+def _last(entry: Entry, error: BaseException) -> End:
+    return End() if entry.test is _at_close else End(error=error)
 
 
 def when(on: int, off: int, label: object) -> Wait[None]:

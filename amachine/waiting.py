@@ -27,9 +27,7 @@ AnyState: TypeAlias = State[..., Any] | str
 class Waiting(Express):
     """An engine that can be waited for."""
 
-    __slots__ = ("_farewells_",)
-
-    _farewells_: list[Wait[None]]
+    __slots__ = ()
 
     def when(self, *states: AnyState) -> Wait[None]:
         """Wait until all of these are active at one moment, after a commit."""
@@ -123,15 +121,10 @@ class Waiting(Express):
 
     def when_closed(self) -> Wait[None]:
         """Wait until the machine has closed."""
-        wait: Wait[None] = Wait.make("when_closed")
+        wait = subscriptions.when_closed("when_closed")
         if self._life_ == Life.CLOSED:
             wait.fulfil(None)
-            return self._wait(wait, now=False)
-        self._wait(wait, now=False)
-        self._farewells_.append(wait)
-        if self._life_ == Life.CLOSED:  # meanwhile
-            wait.fulfil(None)
-        return wait
+        return self._wait(wait, now=False)
 
     # -- for the rest of the machine
 

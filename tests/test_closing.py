@@ -573,3 +573,15 @@ def test_a_machine_whose_loop_died_can_be_closed() -> None:
     assert m.is_open
     m.close()
     assert m.is_closed
+
+
+def test_waits_for_closing_that_nobody_holds_are_forgotten() -> None:
+    machine = Machine.of({"A": {}})
+    held = machine.when_closed()
+    for _ in range(100):
+        machine.when_closed()
+        machine.when_closed().cancel()
+    assert machine._the_waits().pending == ("when_closed",)
+    machine.close()
+    assert held.done
+    assert machine.when_closed().done

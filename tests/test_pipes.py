@@ -661,7 +661,6 @@ def test_pipes_that_end_leave_nothing_behind(front: Front) -> None:
     del back
     assert pipes_of(front) == ()
     assert front._the_waits().pending == ("when_closed",)
-    assert len(front._farewells_) == 1
 
 
 def test_a_long_row_of_machines_passes_a_state_on_to_its_end() -> None:

@@ -15,6 +15,7 @@ from amachine import (
     BindingError,
     ErrorInfo,
     Event,
+    HandlerTimeout,
     Machine,
     Recorder,
     State,
@@ -428,3 +429,29 @@ async def test_disposal_is_in_the_records_with_its_cause() -> None:
     async with Held("held", tracers=[recorder]) as machine:
         machine.RegisterDisposal.add(anyio.lowlevel.checkpoint)
     assert str(recorder.why_active("Disposed")).count("add Disposing") >= 1
+
+
+def test_what_was_disposed_of_before_is_not_again_at_the_end() -> None:
+    flow = Held("flow")
+    flow.Disposing.add()
+    ticks = (flow.Disposing.tick, flow.Disposed.tick)
+    flow.close()
+    assert (flow.Disposing.tick, flow.Disposed.tick) == ticks
+
+
+def test_an_overrun_enters_the_state_for_it_after_exception() -> None:
+    class Slow(Machine, Basic):
+        x = State()
+
+        @x.state
+        def linger(self, e: Event[None]) -> None:
+            pass
+
+    slow = Slow("slow", handler_timeout=0.0)
+    slow.x.add()
+    assert slow.active == ("ErrHandlerTimeout", "x", "Exception")
+    info = slow.ErrHandlerTimeout.args
+    assert info is not None
+    assert info.error is slow.error
+    assert isinstance(slow.error, HandlerTimeout)
+    assert slow.ErrHandlerTimeout.entries == 1
