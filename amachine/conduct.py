@@ -455,21 +455,19 @@ class Conductor:
         error = HandlerTimeout(machine=self._id_, handler=where, seconds=seconds, limit=self._limits_.handler)
         info = ErrorInfo(error, "", where, t)
         schema = self._program_.schema
-        named = schema.index.get("ErrHandlerTimeout")
-        if named is not None and schema.args[named] is ErrorInfo and not (t.is_check or t.reported):
-            # Behind `Exception`, which is put before it, so that one that is refused takes no error with it.
-            if not t.plan.called & (schema.exception | 1 << named):
-                self._prepend(
-                    Mutation(schema, Kind.ADD, 1 << named, info, source=t.source, depth=t.depth + 1)
-                )
+        named = schema.index.get("ErrHandlerTimeout", -1)
+        known = named >= 0 and schema.args[named] is ErrorInfo
+        if known and _is_told(t) and not t.plan.called >> named & 1:
+            # Behind `Exception`, which is put before it: if this is refused, the error is entered all the same.
+            self._prepend(Mutation(schema, Kind.ADD, 1 << named, info, source=t.source, depth=t.depth + 1))
         self._tell_error(info, t)
 
     def _tell_error(self, info: ErrorInfo, t: Transition | None) -> None:
         """Add `Exception` at the front: once for a transition, and not for one that is about `Exception`, or a question."""
-        if t is not None and (t.is_check or t.reported or t.plan.called & t.plan.schema.exception):
-            self._report(info)
-        else:
+        if t is None or _is_told(t):
             self._push_error(info, t)
+        else:
+            self._report(info)
 
     def _push_error(self, info: ErrorInfo, cause: Transition | Mutation | None) -> None:
         """Add `Exception` at the front of the queue."""
@@ -509,6 +507,11 @@ class Conductor:
 
     def _the_tasks(self) -> Tasks:
         raise NotImplementedError
+
+
+def _is_told(t: Transition) -> bool:
+    """Whether an error of this transition enters `Exception`, or is only logged."""
+    return not (t.is_check or t.reported or t.plan.called & t.plan.schema.exception)
 
 
 def formatted(error: BaseException) -> str:
