@@ -1,5 +1,8 @@
 """Machines in words and tables: what they look like to a reader. Formats values; decides nothing."""
 
+# pyright: reportPrivateUsage=false
+# The rooms of a machine share its memory; nobody else does.
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -111,6 +114,9 @@ def table(machine: Machine) -> str:
         mark = "●" if time[i] & 1 else "○"
         notes = "; ".join(part for part in (flags_of(schema, i), relations_of(schema, i)) if part)
         lines.append(f"  {mark} {name:<{width}} {time[i]:>4}  {notes}".rstrip())
+    unopened = machine._unopened()
+    if unopened:
+        lines.append(f"not open: {', '.join(unopened)} will run inside `async with`")
     return "\n".join(lines)
 
 

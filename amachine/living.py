@@ -273,6 +273,11 @@ class Living(Binding):
                     tasks = self._tasks_ = Runtime(cast("Machine", self))
         return cast("Runtime", tasks)
 
+    def _unopened(self) -> tuple[str, ...]:
+        """The names of the tasks that wait for `async with`."""
+        tasks = self._tasks_
+        return cast("Runtime", tasks).unopened() if tasks is not None and not self.is_closing else ()
+
     def _spawn(self, event: Event[Any], fn: Any, args: tuple[Any, ...]) -> None:
         self._the_tasks().spawn(event, fn, args)
 

@@ -96,6 +96,12 @@ class Runtime:
         for bound in tuple(self._of.values()):
             self._fill(bound)
 
+    def unopened(self) -> tuple[str, ...]:
+        """The names of the tasks that wait for the machine to be opened."""
+        if self._starter is not None:
+            return ()
+        return tuple(task.name for bound in tuple(self._of.values()) for task in tuple(bound.waiting))
+
     def leave_body(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:

@@ -69,7 +69,7 @@ class Task:
     @property
     def machine(self) -> Machine | None:
         """The machine that it works for; None when it has ended."""
-        runtime: Runtime | None = self.runtime
+        runtime = cast("Runtime | None", self.runtime)
         return None if runtime is None else runtime.machine
 
     async def run(self, scope: anyio.CancelScope | None = None) -> None:

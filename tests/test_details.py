@@ -9,6 +9,7 @@ import copy
 import pickle
 from typing import Any
 
+import anyio
 import attrs
 import pydantic
 import pytest
@@ -255,3 +256,19 @@ def test_what_a_pydantic_class_refuses_is_not_quoted() -> None:
     with pytest.raises(ArgsError, match="login: password: Input should be a valid integer") as told:
         flow.add("login", user="ada", password="hunter2")
     assert "hunter2" not in str(told.value)
+
+
+async def test_a_machine_that_is_not_open_says_which_tasks_wait_for_that() -> None:
+    class Busy(Machine):
+        on = State()
+
+        @on.task
+        async def work(self, e: Event[None]) -> None:
+            await anyio.sleep_forever()
+
+    busy = Busy("busy")
+    assert "not open" not in busy.inspect()
+    busy.on.add()
+    assert busy.inspect().splitlines()[-1] == "not open: Busy.work (OnTask) will run inside `async with`"
+    async with busy:
+        assert "not open" not in busy.inspect()

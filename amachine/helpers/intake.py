@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from amachine.errors import MachineClosed, SchemaError
 from amachine.loops import here
@@ -116,6 +117,7 @@ class Intake(ABC):
                 await self._until_due()
                 while not await self._offer():  # noqa: ASYNC110  # no event tells when a handler would agree
                     await anyio.sleep(self._pause)
+                await checkpoint()  # who pushes without a pause must not keep the loop to this task
         except MachineClosed:
             self._loop = None
 
