@@ -106,6 +106,22 @@ class State(Declared, Generic[P, A]):
     ) -> None: ...
     @overload
     def __init__(
+        self: State[..., dict[str, Any]],
+        args: type[dict[Any, Any]],
+        /,
+        *,
+        require: Related = ...,
+        add: Related = ...,
+        remove: Related = ...,
+        after: Related = ...,
+        auto: bool = ...,
+        multi: bool = ...,
+        tags: Several[str] = ...,
+        limit: int | None = ...,
+        doc: str = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
         self,
         args: Callable[P, A],
         /,

@@ -20,6 +20,7 @@ from amachine import (
     Event,
     Machine,
     MachineClosed,
+    Recorder,
     Refused,
     Schema,
     State,
@@ -272,3 +273,12 @@ async def test_a_machine_that_is_not_open_says_which_tasks_wait_for_that() -> No
     assert busy.inspect().splitlines()[-1] == "not open: Busy.work (OnTask) will run inside `async with`"
     async with busy:
         assert "not open" not in busy.inspect()
+
+
+def test_records_are_values_that_can_be_pickled_and_copied() -> None:
+    recorder = Recorder()
+    Plain(tracers=[recorder]).a.add()
+    records = list(recorder)
+    assert len(records) == 2
+    assert [str(each) for each in pickle.loads(pickle.dumps(records))] == list(map(str, records))
+    assert [str(each) for each in copy.deepcopy(records)] == list(map(str, records))

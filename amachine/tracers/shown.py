@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import PurePath
 from reprlib import Repr
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import attrs
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 Shown: TypeAlias = Mapping[str, str]
 """Arguments by name, each as text; one that has no name stands under the empty one."""
 
-NOTHING: Shown = MappingProxyType({})
+NOTHING: Shown = {}  # no proxy: records are pickled
 """No arguments."""
 
 Mapper: TypeAlias = Callable[[Any], Shown]

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_type
 
-from amachine import Clock, Event, Machine, Mutation, Result, Schema, StateDef, Time, Tracer, Transition
+from amachine import (
+    Clock,
+    Event,
+    Machine,
+    Mutation,
+    Result,
+    Schema,
+    State,
+    StateDef,
+    Time,
+    Tracer,
+    Transition,
+)
 
 DATA: dict[str, dict[str, Any]] = {"Wet": {"require": ["Water"]}, "Dry": {"remove": ["Wet"]}, "Water": {}}
 
@@ -35,6 +47,23 @@ class Handlers:
 
 def dried(e: Event[Mapping[str, Any]]) -> None:
     assert_type(e.name, str)
+
+
+class Counter(Machine):
+    """A state with any keywords."""
+
+    hit = State(dict, multi=True)
+
+    @hit.state
+    def note(self, e: Event[dict[str, Any]]) -> None:
+        assert_type(e.args["by"], Any)
+
+
+def count() -> None:
+    counter = Counter()
+    counter.hit.add(by="Ada", twice=True)
+    counter.add(Counter.hit, by="Bob")
+    assert_type(counter.hit.args, dict[str, Any] | None)
 
 
 def run() -> Clock:
