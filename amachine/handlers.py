@@ -80,7 +80,7 @@ class Suite:
     ) -> None:
         self.owner: str = owner
         """Name of the class; empty for a mapping."""
-        self.key = key
+        self.key: tuple[str, bool, bool] = key
         """The `prefix`, `strict` and `own` that it was made with: to make it again, for another schema."""
         self._calls = tuple(calls)
         table: dict[tuple[Phase, int, int], list[Call]] = {}

@@ -1,8 +1,8 @@
 """Traffic light: phases that time themselves, and lamps of which two can be lit at once.
 
 The phase is an exclusive group. Its states light and put out lamps with `add` and `remove`, so that red and amber
-shine together where they should. A phase ends by its own task, which is cancelled should the phase end otherwise; and
-somebody who wants to cross the road is a state, too.
+shine together where they should. A phase ends by its own timer, which dies should the phase end otherwise; and somebody
+who wants to cross the road is a state, too. What takes more than a timer, such as waiting for people, is a task.
 
     python examples/traffic_light.py          two rounds at once: the event loop has a clock that jumps, as for tests
     python examples/traffic_light.py live     two rounds in real time
@@ -38,24 +38,20 @@ class TrafficLight(Machine):
         await self.crossing.when_not()
         self.ready.add()
 
-    @ready.task
-    async def start(self, _: Event[None]) -> None:
-        await anyio.sleep(1)
+    @ready.after(1)
+    def start(self, _: Event[None]) -> None:
         self.go.add()
 
-    @go.task
-    async def flow(self, _: Event[None]) -> None:
-        await anyio.sleep(4)
+    @go.after(4)
+    def flow(self, _: Event[None]) -> None:
         self.caution.add()
 
-    @caution.task
-    async def slow_down(self, _: Event[None]) -> None:
-        await anyio.sleep(1)
+    @caution.after(1)
+    def slow_down(self, _: Event[None]) -> None:
         self.stop.add()
 
-    @crossing.task
-    async def cross(self, _: Event[None]) -> None:
-        await anyio.sleep(5)
+    @crossing.after(5)
+    def cross(self, _: Event[None]) -> None:
         self.remove(TrafficLight.button, TrafficLight.crossing)
 
     @Machine.any_state
