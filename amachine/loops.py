@@ -237,9 +237,11 @@ Loop = AsyncioLoop | TrioLoop
 
 def here() -> Loop:
     """The event loop that the caller runs in. Errors: RuntimeError where there is none."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
-        return TrioLoop(trio.lowlevel.current_trio_token())
+    # Another thread may be in the middle of importing it.
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    in_trio_run = getattr(lowlevel, "in_trio_run", None)
+    if lowlevel is not None and in_trio_run is not None and in_trio_run():
+        return TrioLoop(lowlevel.current_trio_token())
     import asyncio
 
     return AsyncioLoop(asyncio.get_running_loop())

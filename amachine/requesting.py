@@ -93,7 +93,7 @@ class Requesting(Living):
             *states: The state, and behind it what its arguments are made of.
             retry: A `Retry`, or how often to ask; 10 times by default.
             timeout: Seconds for all of it, the wait for `until` included; None for any.
-            until: A state to wait for then: its next activation after the request was made, whatever causes it.
+            until: A state to wait for then: its next activation after the attempt that goes through, whatever causes it.
             **args: More of what the state's arguments are made of.
 
         Returns:

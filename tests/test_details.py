@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -282,3 +284,14 @@ def test_records_are_values_that_can_be_pickled_and_copied() -> None:
     assert len(records) == 2
     assert [str(each) for each in pickle.loads(pickle.dumps(records))] == list(map(str, records))
     assert [str(each) for each in copy.deepcopy(records)] == list(map(str, records))
+
+
+def test_a_machine_opens_on_asyncio_while_another_thread_imports_trio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> bool:
+        monkeypatch.setitem(sys.modules, "trio", ModuleType("trio"))  # as it is at first
+        async with Plain("plain") as plain:
+            return plain.is_open
+
+    assert anyio.run(main, backend="asyncio")
