@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from amachine._bits import bits
+from amachine.exploring import after
 from amachine.mutation import Kind
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ class Tally:
     def __init__(self, found: Exploration) -> None:
         self._add = found.schema.add
         self.entered = self.left = self.stayed = self.reentered = 0
+        self.rested = found.schema.mask(found.start)
+        """The states that are active when all transitions of some mutation are over."""
         self.alone = 0
         """The states that some mutation of a single state brings, it or another one."""
         self.by_auto = 0
@@ -35,6 +38,7 @@ class Tally:
         for edge in found.edges():
             first = edge.changes[0]
             single = not first.called & (first.called - 1)
+            self.rested |= after(edge.changes)
             for change in edge.changes:
                 where = first.before, first.kind, first.called, change.before, change.found.target
                 if change.auto:

@@ -177,7 +177,6 @@ class _Linter:
 
     def unreached(self) -> Iterator[Finding]:
         schema, seen = self.schema, self.seen
-        rested = mask_of(i for name in self.found.sets for i in map(schema.index.__getitem__, name))
         for i in range(schema.n):
             name = schema.names[i]
             if self.dead >> i & 1:
@@ -189,7 +188,7 @@ class _Linter:
                 if with_args := schema.names_of(self.closures[i] & schema.needs_args):
                     says += f", which cannot be made: {with_args[0]} needs arguments"
                 yield self.finding("only-together", (i,), says, *self.attempt(i), seen=True)
-            elif seen.entered >> i & 1 and not rested >> i & 1:
+            elif seen.entered >> i & 1 and not seen.rested >> i & 1:
                 path = self.found.entry(name) or ()
                 says = f"{name} is never active for longer than until the auto mutation that follows"
                 yield self.finding("never-rests", (i,), says, path, self.ended_by(path, i), seen=True)
@@ -247,7 +246,8 @@ class _Linter:
 
     def multi(self) -> Iterator[Finding]:
         schema = self.schema
-        for i in bits(schema.multi & self.seen.entered & ~self.seen.reentered & ~self.dead):
+        wanted = schema.multi & ~schema.exception  # that one is multi whatever its author says
+        for i in bits(wanted & self.seen.entered & ~self.seen.reentered & ~self.dead):
             name = schema.names[i]
             says = f"{name} is multi, but it is never active when it is called again"
             yield self.finding("multi-never", (i,), says, self.found.entry(name) or (), seen=True)

@@ -176,19 +176,7 @@ class Disposed(States):
     def _dispose_here(self, machine: Machine) -> None:
         disposers: list[Callable[[], object]] = vars(self).get("_disposers", [])
         while disposers:
-            dispose = disposers.pop()
-            try:
-                pending = dispose()
-                if isawaitable(pending):
-                    if iscoroutine(pending):
-                        pending.close()  # it has not begun
-                    raise WaitError(
-                        f"{dispose!r} has to be awaited, and machine {machine.id} is not open: "
-                        "open it with `async with`",
-                        machine=machine.id,
-                    )
-            except Exception as error:  # noqa: BLE001  # the others are to be disposed of all the same
-                machine.add_error(error)
+            _dispose_at_once(machine, disposers.pop())
         self.Disposed.add()
 
     async def _dispose_in_task(self, e: Event[None]) -> None:
@@ -204,14 +192,33 @@ class Disposed(States):
         self.Disposed.add()
 
 
+def _dispose_at_once(machine: Machine, dispose: Callable[[], object]) -> None:
+    try:
+        pending = dispose()
+        if isawaitable(pending):
+            if iscoroutine(pending):
+                pending.close()  # it has not begun
+            raise WaitError(
+                f"{dispose!r} has to be awaited, and machine {machine.id} is not open: open it with `async with`",
+                machine=machine.id,
+            )
+    except Exception as error:  # noqa: BLE001  # the others are to be disposed of all the same
+        machine.add_error(error)
+
+
 def on_dispose(machine: Machine, dispose: Callable[[], object]) -> bool:
     """Have `dispose` called at the end of any machine: as one of its disposers, or, if it is no `Disposed`, once it has closed.
 
-    False where it is too late: then it is yours to call. Errors: `BindingError` for an `async def` where nobody would
-    await it, on a machine that is no `Disposed`.
+    False where it is too late: then it is yours to call. A busy machine does not know yet: it is True, and should it turn out
+    to be too late, `dispose` is called as soon as that is known. Errors: `BindingError` for an `async def` where nobody
+    would await it, on a machine that is no `Disposed`.
     """
     if isinstance(machine, Disposed):
-        return not machine.RegisterDisposal.add(dispose).canceled
+        result = machine.RegisterDisposal.add(dispose)
+        answer = result.when_done()
+        if answer is not None:
+            answer.then(lambda final: _dispose_at_once(machine, dispose) if final.canceled else None)
+        return not result.canceled
     if iscoroutinefunction(dispose):
         raise BindingError(
             f"{dispose!r} has to be awaited, and {machine.id} does not declare how it ends: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise, permutations, product
@@ -555,6 +556,36 @@ async def test_threads_push_while_the_loop_hands_over() -> None:
     items = [item for part in sink.told() for item in part]
     assert sorted(items) == [(k, n) for k in range(3) for n in range(200)]
     assert max(len(part) for part in sink.told()) == 5
+
+
+async def test_who_pushes_without_a_pause_does_not_keep_the_loop_from_others() -> None:
+    class Greedy(Sink):
+        @Sink.received.state
+        def push_more(self, e: Event[Items]) -> None:
+            if (n := e.args.items[0]) < 1000:
+                received.push(n + 1)
+
+    sink = Greedy(queue_limit=None)
+    async with batch(sink.received, max_items=1) as received:
+        received.push(1)
+        for _ in range(5):
+            await checkpoint()
+        assert 0 < sink.received.entries < 1000
+
+
+@pytest.mark.parametrize("last", ["flush", "drop"])
+async def test_what_a_thread_pushes_while_the_block_is_left_is_not_lost(last: Any) -> None:
+    class Late(deque[Any]):
+        def append(self, item: Any) -> None:
+            received._loop = None  # as if the block were left right now, by the thread of the loop
+            super().append(item)
+
+    sink = Sink()
+    async with batch(sink.received, last=last) as received:
+        received._items = Late()
+        assert received.push(1)
+        assert received.pending == (() if last == "flush" else (1,))
+    assert sink.told() == ([(1,)] if last == "flush" else [])
 
 
 async def test_a_push_of_a_thread_wakes_the_loop() -> None:

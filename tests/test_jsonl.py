@@ -442,7 +442,8 @@ print(os.getpid(), child)
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_bytes": 0}, {"max_age": 0}, {"keep": -1}, {"buffer": 0}, {"level": "chnges"}]
+    "options",
+    [{"max_bytes": 0}, {"max_age": 0}, {"keep": -1}, {"buffer": 0}, {"buffer": None}, {"level": "chnges"}],
 )
 def test_what_makes_no_sense_is_refused(path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"at least|did you mean 'changes'"):

@@ -465,3 +465,12 @@ def test_linting_loads_nothing_before_it_is_asked_for() -> None:
     )
     assert done.stdout.split() == ["False", "False"]
     assert importlib.import_module("amachine.linting").lint is lint
+
+
+def test_a_schema_that_is_too_large_to_be_looked_at_whole_is_not_blamed_for_it() -> None:
+    names = [f"s{i}" for i in range(150)]
+    found = lint(
+        Schema.parse({name: {"remove": [each for each in names if each != name]} for name in names}), limit=5
+    )
+    assert not found.complete
+    assert not found, found

@@ -30,6 +30,7 @@ from amachine.tools.repl.loglines import Voice
 from amachine.tools.repl.session import Session
 from amachine.tools.repl.values import fields, fit, signature
 from amachine.tools.repl.words import Misuse, commands, states_and_args, unclosed, value, words
+from amachine.tools.target import NotFound, Target
 
 
 class Colour(enum.Enum):
@@ -554,3 +555,19 @@ class Terminal:
         with contextlib.suppress(OSError):  # Linux says so when the other side has gone
             while os.read(self._fd, 65536):
                 pass
+
+
+def test_an_error_inside_of_a_class_is_not_taken_for_missing_arguments() -> None:
+    class Broken(Machine):
+        def __init__(self, id: str = "broken") -> None:
+            super().__init__(id)
+            raise TypeError("of the user's own code")
+
+    class Needy(Machine):
+        def __init__(self, path: str) -> None:
+            super().__init__(path)
+
+    with pytest.raises(TypeError, match="own code"):
+        Target("here:Broken", Broken).machine()
+    with pytest.raises(NotFound, match="cannot be made without arguments"):
+        Target("here:Needy", Needy).machine()

@@ -409,6 +409,17 @@ def test_on_dispose_registers_with_a_disposed_and_otherwise_waits_for_the_end() 
     assert done == ["held", "plain"]
 
 
+def test_on_dispose_while_the_machine_is_busy_loses_nothing_when_it_was_too_late() -> None:
+    done: list[Any] = []
+    machine = Held("held")
+    machine._lock_.acquire(False)  # as if a thread were draining it
+    assert machine.Disposing.add().queued
+    assert on_dispose(machine, partial(closes, done, "late"))
+    machine._lock_.release()
+    machine.close()
+    assert done == ["late"]
+
+
 def test_on_dispose_refuses_what_nobody_would_await() -> None:
     async def close() -> None:
         pass

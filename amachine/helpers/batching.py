@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -81,8 +82,11 @@ class Batch(Intake, Generic[T]):
         return full_at(first, len(self._items), max_items=self._max_items, max_seconds=self._max_seconds)
 
     def _take(self) -> list[T] | None:
-        count = min(len(self._items), self._max_items)
-        return [self._items.popleft() for _ in range(count)] or None
+        taken: list[T] = []
+        with suppress(IndexError):  # as many as there are: in the end another thread may take some, too
+            while len(taken) < self._max_items:
+                taken.append(self._items.popleft())
+        return taken or None
 
     def _put_back(self, taken: list[T]) -> None:
         self._items.extendleft(reversed(taken))

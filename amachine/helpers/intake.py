@@ -92,16 +92,16 @@ class Intake(ABC):
             # Not told of the body's error, which would come out wrapped in a group.
             await self._group.__aexit__(None, None, None)
         finally:
-            if self._flushes:
-                while self._offer_now() is True:
-                    pass
+            self._flush()
 
     def _arrived(self) -> None:
         """Something was pushed, by whichever thread."""
         loop = self._loop
-        if loop is None or self._news.is_set():
-            return
-        if loop.is_here():
+        if loop is None:  # the block was left while this thread pushed, and may have had its last look
+            self._flush()
+        elif self._news.is_set():
+            pass
+        elif loop.is_here():
             self._news.set()
         else:
             loop.soon(self._wake)
@@ -164,6 +164,11 @@ class Intake(ABC):
         if self._machine.is_closing:
             raise MachineClosed(machine=self._machine.id)
         return False
+
+    def _flush(self) -> None:
+        """Hand over what is there, if that is wanted."""
+        while self._flushes and self._offer_now():
+            pass
 
     def _offer_now(self) -> bool:
         """Hand over what is there, without waiting for the answer. Whether there may be more."""

@@ -68,6 +68,8 @@ class Target:
             try:
                 return found() if id is None else found(id)
             except TypeError as error:
+                if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+                    raise  # of the user's own code, not of the call
                 mend = "name a function that makes one"
                 raise NotFound(f"{self.name} cannot be made without arguments ({error}): {mend}") from error
         return Machine.of(found, id or (found.name if isinstance(found, Schema) else found.__name__) or None)

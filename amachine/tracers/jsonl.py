@@ -81,10 +81,14 @@ class JsonlTracer(Tracer):
         inheritable: bool = True,
         now: Callable[[], float] = time,
     ) -> None:
-        for name, value, least in (
-            ("max_bytes", max_bytes, 1), ("max_age", max_age, 0.001), ("keep", keep, 0), ("buffer", buffer, 1),
-        ):  # fmt: skip
-            if value is not None and value < least:
+        limits = (
+            ("max_bytes", max_bytes, 1),
+            ("max_age", max_age, 0.001),
+            ("keep", keep, 0),
+            ("buffer", buffer, 1),
+        )
+        for name, value, least in limits:
+            if (value is None and name == "buffer") or (value is not None and value < least):
                 raise ValueError(f"{name} is {value}: at least {least:g}{', or None' * (name != 'buffer')}")
         self.level: LogLevel = _level(level)
         self.inheritable = inheritable

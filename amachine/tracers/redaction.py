@@ -91,7 +91,8 @@ def _in_text(redact: tuple[Part, ...]) -> tuple[re.Pattern[str] | None, tuple[re
         return None, patterns
     # A quoted value to its closing quote, or to the end if that was cut; any other to where it must end.
     value = r"""(?:b?'(?:[^'\\]|\\.)*'?|b?"(?:[^"\\]|\\.)*"?|(?:(?:Bearer|Basic)\s+)?[^\s,;&)}\]'"]+)"""
-    name = rf"""((?:{"|".join(words)})[\w.-]*["']?\s*[:=]\s*){value}"""
+    # The rest of a name is taken at one go and has an end, so that no text costs more than its length.
+    name = rf"""((?:{"|".join(words)})[\w.-]{{0,200}}+["']?\s*[:=]\s*){value}"""
     return re.compile(name, re.IGNORECASE), patterns
 
 
