@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from enum import Enum
+from math import isfinite
 from typing import Any, TypeGuard, cast
 
 import attrs
@@ -40,7 +41,7 @@ def from_data(state: str, make: Callable[..., Any] | None, data: Mapping[str, An
             for name in data:
                 if name not in fields:
                     raise ArgsError(f"{state} has no argument {name!r}{nearest(name, fields)}", state=state)
-            return _convert(state, make, {fields[name]: value for name, value in data.items()})
+            return _convert(state, make, {fields[name]: value for name, value in data.items()}, _as_is)
     return from_call(state, make, (), data)
 
 
@@ -87,11 +88,19 @@ def to_plain(value: Any, make: Callable[..., Any] | None) -> Any:
     Without a class to read them by (`make` is None or dict) only what JSON has can be kept: a date would come back as text.
     """
     if make is None or make is dict:
-        _check_json(value, "")
+        _check_json(value)
         return _copied(value)
-    plain = _plain(value)
-    if not isinstance(make, type) and not getattr(make, "model_validate", None):
-        _check_call(make, plain)
+    try:
+        plain = _plain(value)
+        _check_json(plain)
+        again = from_plain("they", make, plain)
+    except (ArgsError, AttributeError) as error:
+        raise TypeError(f"{_short(value)} could not be read back: {error}") from None
+    # A class without an `__eq__` of its own is compared by its data.
+    equality: object = type(value).__eq__
+    same = again == value or (equality is object.__eq__ and _plain(again) == plain)
+    if type(again) is not type(value) or not same:
+        raise TypeError(f"{_short(value)} would come back as {_short(again)}")
     return plain
 
 
@@ -101,7 +110,7 @@ def from_plain(state: str, make: Callable[..., Any] | None, data: Any) -> Any:
         if make is None or make is dict:
             if make is dict and not isinstance(data, dict):
                 raise ArgsError(f"{state} has no arguments by name, but {_short(data)}", state=state)
-            _check_json(data, "")
+            _check_json(data)
             return _copied(data)
         read_json: Callable[[str], Any] | None = getattr(make, "model_validate_json", None)
         if read_json is not None:
@@ -110,7 +119,7 @@ def from_plain(state: str, make: Callable[..., Any] | None, data: Any) -> Any:
             try:
                 return read_json(json.dumps(data))
             except ValueError as error:
-                raise ArgsError(f"{state}: {_told(error)}", state=state) from error
+                raise ArgsError(f"{state}: {_told(error)}", state=state) from None  # it quotes the data
         if isinstance(make, type):
             if is_mapping(data) and (fields := _fields(make).values()):
                 for name in data:
@@ -118,7 +127,7 @@ def from_plain(state: str, make: Callable[..., Any] | None, data: Any) -> Any:
                         raise ArgsError(
                             f"{state} has no argument {name!r}{nearest(str(name), fields)}", state=state
                         )
-            return _convert(state, make, data, str_keys=True)
+            return _convert(state, make, data, _from_text, str_keys=True)
         _check_call(make, data)
         return make(**data)
     except ArgsError:
@@ -127,12 +136,19 @@ def from_plain(state: str, make: Callable[..., Any] | None, data: Any) -> Any:
         raise ArgsError(f"{state}: {error}", state=state) from error
 
 
-def _convert(state: str, make: type[Any], data: Any, *, str_keys: bool = False) -> Any:
+def _convert(
+    state: str,
+    make: type[Any],
+    data: Any,
+    unknown: Callable[[type[Any], Any], Any],
+    *,
+    str_keys: bool = False,
+) -> Any:
+    """What msgspec makes of data; `unknown` is asked for types that it does not know."""
     import msgspec
 
-    # Values that are objects already are let through where their class fits: msgspec would only know data.
     try:
-        return msgspec.convert(data, make, dec_hook=_as_is, strict=True, str_keys=str_keys)
+        return msgspec.convert(data, make, dec_hook=unknown, strict=True, str_keys=str_keys)
     except (msgspec.ValidationError, TypeError) as error:
         raise ArgsError(f"{state}: {error}", state=state) from error
 
@@ -146,10 +162,17 @@ def _fields(make: type[Any]) -> dict[str, str]:
 
 
 def _as_is(wanted: type[Any], value: Any) -> Any:
-    """For types that msgspec does not know, such as `Path`: an instance stands, a string is given to the class."""
+    """Of values from this program: an instance stands, a string is given to the class."""
     if isinstance(value, wanted):
         return value
     if isinstance(value, str):
+        return wanted(value)
+    raise ValueError(f"expected {wanted.__name__}, got {type(value).__name__}")
+
+
+def _from_text(wanted: type[Any], value: Any) -> Any:
+    """Of data from anywhere: a path. No other class is called with what stands there: it may open a file, or run a program."""
+    if isinstance(value, str) and hasattr(wanted, "__fspath__"):
         return wanted(value)
     raise ValueError(f"expected {wanted.__name__}, got {type(value).__name__}")
 
@@ -181,32 +204,40 @@ def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(value, Mapping)
 
 
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return type(value) is list
+
+
 def _unknown(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(cast("os.PathLike[str]", value))
     raise TypeError(f"{_short(value)} cannot be made plain")
 
 
-def _check_json(value: Any, where: str) -> None:
-    """Errors: TypeError for what would not come back from JSON as it went in."""
+def _check_json(value: Any, *names: str) -> None:
+    """Errors: TypeError for what would not come back from JSON as it went in. `names` lead to it, the last one first."""
     if is_mapping(value):
         for name, each in value.items():
             if type(name) is not str:
-                raise TypeError(f"the key {_short(name)}{where} is no string")
-            _check_json(each, f" in {name!r}{where}")
-    elif type(value) in (list, tuple):
+                raise TypeError(f"the key {_short(name)}{_where(names)} is no string")
+            _check_json(each, name, *names)
+    elif _is_list(value):
         for each in value:
-            _check_json(each, where)
-    elif type(value) not in JSON:
+            _check_json(each, *names)
+    elif type(value) not in JSON or (type(value) is float and not isfinite(value)):
         raise TypeError(
-            f"{_short(value)}{where} is no plain value, and there is no class that could read it back"
+            f"{_short(value)}{_where(names)} is no plain value, and there is no class that could read it back"
         )
+
+
+def _where(names: tuple[str, ...]) -> str:
+    return "".join(f" in {_short(name)}" for name in names[:8])
 
 
 def _copied(value: Any) -> Any:
     if is_mapping(value):
         return {name: _copied(each) for name, each in value.items()}
-    return [_copied(each) for each in value] if type(value) in (list, tuple) else value
+    return [_copied(each) for each in value] if _is_list(value) else value
 
 
 def _check_call(make: Callable[..., Any], data: Any) -> None:

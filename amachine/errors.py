@@ -41,6 +41,8 @@ def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
 
     `cutoff` says how alike they must be, from 0 to 1.
     """
+    if len(word) > 1000:  # no name is: comparing would take minutes
+        return None
     # Imported here: only a program that is about to fail pays for it.
     from difflib import get_close_matches
 

@@ -163,30 +163,28 @@ class Machine(Requesting, States):
         handlers start again, once, with `event.restored`. `MachineRestored`, where declared, and what was pending
         are queued: they run on opening, or before the next mutation. The machine tick is one more.
 
-        Handler objects come as `handlers=`, so that their tasks and timers are known by then.
+        Handler objects come as `handlers=`, so that their tasks and timers are known by then. `Disposing` and `Disposed`
+        end: the new machine has not been disposed of.
 
         `id`: the exported one by default. `schema`: as in `Machine.of`, for a machine that was made so. `strict=False`
         lets today's schema differ, as long as what was active may be active in it; new states begin at tick 0. `into`: a
-        new machine that the data is loaded into, for a class whose `__init__` takes more than options.
+        new machine that the data is loaded into, for a class whose `__init__` takes more than an id and options.
 
         Errors: `RestoreError`, which says what does not fit; nothing is made then, and `into` is as it was.
         """
-        from amachine.restoring import restore
+        from amachine.restoring import load, made
+        from amachine.saved import read
 
         if into is not None:
             if id is not None or schema is not None or options:
                 raise TypeError("restore(into=…) takes no id, schema or options: the machine has its own")
-            limit = into._limits_.queue
-            return restore(data, into.schema, lambda _: into, into, limit, strict=strict)
-        limit = options.get("queue_limit", 1000)
+            load(into, read(data, into.schema, strict=strict, queue_limit=into._limits_.queue))
+            return into
+        known = cls.schema if schema is None else _schema_of(schema)
+        saved = read(data, known, strict=strict, queue_limit=options.get("queue_limit", 1000))
         if schema is None:
-            return restore(
-                data, cls.schema, lambda old: cls(id or old, **options), None, limit, strict=strict
-            )
-        known = _schema_of(schema)
-        return restore(
-            data, known, lambda old: cls.of(known, id or old, **options), None, limit, strict=strict
-        )
+            return made(saved, lambda name: cls(name, **options), id or saved.id)
+        return made(saved, lambda name: cls.of(known, name, **options), id or saved.id)
 
     def _begin_with(self, program: Program, id: str | None, options: Options) -> None:
         for name in options:
@@ -348,8 +346,8 @@ class Machine(Requesting, States):
         `pending`: with the queued mutations. Taken between two transitions: from another thread, where the machine is
         busy or lives in an event loop, it blocks until its turn comes. After the machine has closed: its last state.
 
-        Errors: `WaitError` in a handler or callback, where `machine.eval(machine.export)` gives it afterwards;
-        `ArgsError` where arguments cannot be made plain.
+        Errors: `WaitError` in a handler or callback, where `machine.eval(machine.export)` gives it afterwards, as it
+        does for a signal handler; `ArgsError` where arguments would not come back as they are.
         """
         from amachine.persist import export
 
@@ -362,7 +360,7 @@ class Machine(Requesting, States):
         return inspection.table(self)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        mend = "make another of its schema; its clock and time can be kept"
+        mend = "make another, by restore of what machine.export() gives; its clock and time can be kept"
         raise TypeError(f"machine {self._id_} cannot be copied or pickled: {mend}")
 
     def __repr__(self) -> str:

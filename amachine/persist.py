@@ -9,14 +9,14 @@ nothing that lives on in the machine.
 
 from __future__ import annotations
 
-import time
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from amachine import work
 from amachine._bits import bits
 from amachine._defs import RELATIONS
 from amachine.arguments import to_plain
-from amachine.errors import ArgsError, PastError, WaitError
+from amachine.errors import ArgsError, MachineClosed, PastError, WaitError
 from amachine.handed import Life
 from amachine.mutation import ErrorInfo, Kind, Mutation
 
@@ -43,13 +43,21 @@ def export(machine: Machine, *, pending: bool) -> dict[str, Any]:
     if machine._life_ == Life.CLOSED:
         return picture(machine, pending=pending)
     if not machine._is_elsewhere() and machine._lock_.acquire(False):
+        queued = len(machine._queue_ or ())
+        machine._owner_ = (
+            get_ident()
+        )  # what a class that makes its own data asks for is below this, and waits for nobody
         try:
             return picture(machine, pending=pending)
         finally:
+            machine._owner_ = 0
             machine._lock_.release()
-            if machine._inbox_:
-                machine._drain_inbox()
-    return machine.eval(lambda: picture(machine, pending=pending)).wait()
+            if machine._inbox_ or len(machine._queue_ or ()) > queued:
+                machine.eval(lambda: None)  # what was asked for meanwhile has its turn
+    try:
+        return machine.eval(lambda: picture(machine, pending=pending)).wait()
+    except MachineClosed:  # meanwhile
+        return picture(machine, pending=pending)
 
 
 def picture(machine: Machine, *, pending: bool) -> dict[str, Any]:
@@ -68,7 +76,7 @@ def picture(machine: Machine, *, pending: bool) -> dict[str, Any]:
     data: dict[str, Any] = {
         "format": FORMAT,
         "id": machine.id,
-        "at": time.time(),
+        "at": work.wall(),
         "schema": schema.name,
         "hash": schema.hash,
         "states": [*schema.names],
@@ -110,9 +118,7 @@ def _plain(machine: Machine, schema: Schema, state: int, value: Any) -> Any:
     try:
         return to_plain(value, schema.args[state])
     except (TypeError, ValueError, RecursionError) as error:
-        mend = (
-            "give the state an args class whose fields are plain, or have a type that text can be turned into"
-        )
+        mend = "give the state an args class whose fields say what they hold: plain values, dates, paths, and such"
         raise ArgsError(
             f"machine {machine.id}: the arguments of {name} cannot be exported: {error}; {mend}",
             state=name,
@@ -156,7 +162,7 @@ def _written(machine: Machine, mutation: Mutation, *, front: bool) -> dict[str, 
         else:
             try:
                 data["args"] = to_plain(args, None)
-            except (TypeError, RecursionError) as error:
+            except (TypeError, ValueError, RecursionError) as error:
                 raise ArgsError(
                     f"machine {machine.id}: the arguments of the queued {mutation} cannot be exported: {error}",
                     machine=machine.id,

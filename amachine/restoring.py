@@ -8,15 +8,16 @@ Nothing here runs a handler; what is to run is queued, or put down for the openi
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from amachine._bits import lanes_of
 from amachine.conduct import Moment
-from amachine.errors import RestoreError, nearest
+from amachine.errors import nearest
 from amachine.event import Event
 from amachine.handed import Life
 from amachine.mutation import ErrorInfo, Kind, Mutation, Result, Status
-from amachine.saved import read
+from amachine.saved import cut
 from amachine.transition import Plan, Transition
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from amachine.machine import Machine
     from amachine.saved import Saved
-    from amachine.schema import Schema
+    from amachine.transition import Step
 
 M = TypeVar("M", bound="Machine")
 
@@ -32,23 +33,14 @@ RESTORED = "MachineRestored"
 """The state that a restored machine enters first, where it is declared."""
 
 
-def restore(
-    data: object,
-    schema: Schema,
-    make: Callable[[str], M],
-    into: M | None,
-    queue_limit: int | None,
-    *,
-    strict: bool,
-) -> M:
-    """A machine that goes on: made by `make` of the id that was exported, or `into`. Errors: `RestoreError`."""
-    saved = read(data, schema, strict=strict, queue_limit=queue_limit)
-    if into is not None:
-        _load(into, saved)
-        return into
-    machine = make(saved.id)
+def made(saved: Saved, make: Callable[[str], M], id: str) -> M:
+    """A machine that goes on, made by `make` of its id. Errors: `RestoreError`, and it is closed."""
+    machine = make(id)
     try:
-        _load(machine, saved)
+        if machine._id_ != id:
+            mend = f"load it into one that you have made: {type(machine).__name__}.restore(data, into=…)"
+            raise saved.refused(f"{type(machine).__name__}(id) makes one that is named otherwise; {mend}")
+        load(machine, saved)
     except BaseException:
         # Not `close`, which would call handlers of `Disposing`: of what was to be restored, nothing has begun.
         machine._begin_closing()
@@ -57,18 +49,18 @@ def restore(
     return machine
 
 
-def _load(machine: Machine, saved: Saved) -> None:
+def load(machine: Machine, saved: Saved) -> None:
     """Give a new machine what was saved. Errors: `RestoreError`, and it is as it was."""
     if not machine._lock_.acquire(False):
-        raise RestoreError("the machine to restore into is running already", machine=saved.id)
+        raise saved.refused("the machine to restore into is running already")
+    machine._owner_ = get_ident()  # what tracers ask for is below this, and waits for nobody
     try:
         program = machine._program_
         if program.schema is not saved.schema and program.schema != saved.schema:
-            raise RestoreError("the machine to restore into has another schema", machine=saved.id)
+            raise saved.refused("the machine to restore into has another schema")
         if machine._count_ or machine._life_ != Life.FREE or machine._queue_ or machine._inbox_:
-            raise RestoreError(
-                "the machine to restore into has been used, perhaps by its __init__: make a new one",
-                machine=saved.id,
+            raise saved.refused(
+                "the machine to restore into has been used, perhaps by its __init__: make a new one"
             )
         t = _restored(machine, saved)
         steps = [
@@ -91,7 +83,10 @@ def _load(machine: Machine, saved: Saved) -> None:
                 runtime.start(step, event)
         _enqueue(machine, saved)
     finally:
+        machine._owner_ = 0
         machine._lock_.release()
+    if machine._inbox_:  # another thread has been faster than the caller
+        machine._drain_inbox()
     if machine._waits_ is not None:
         machine._waits_.settle(saved.active, Moment(machine, None))
 
@@ -100,14 +95,8 @@ def _restored(machine: Machine, saved: Saved) -> Transition:
     """The record that stands for all that was before: it entered the states that are active."""
     schema = saved.schema
     plan = Plan()
-    plan.schema, plan.kind, plan.called, plan.active, plan.auto, plan.banned = (
-        schema,
-        Kind.SET,
-        saved.active,
-        0,
-        False,
-        0,
-    )
+    plan.schema, plan.kind, plan.called = schema, Kind.SET, saved.active
+    plan.auto, plan.active, plan.banned = False, 0, 0
     plan.target = plan.enters = plan.moved = saved.active
     plan.accepted, plan.exits, plan.reentries = True, 0, 0
     plan.delta = lanes_of(saved.active)
@@ -122,7 +111,7 @@ def _restored(machine: Machine, saved: Saved) -> Transition:
     return t
 
 
-def _event(machine: Machine, t: Transition, step: Any, saved: Saved) -> Event[Any]:
+def _event(machine: Machine, t: Transition, step: Step, saved: Saved) -> Event[Any]:
     subject: int = step[3]
     args: Any = None
     if subject >= 0:
@@ -130,13 +119,11 @@ def _event(machine: Machine, t: Transition, step: Any, saved: Saved) -> Event[An
             args = saved.args[subject] if subject in saved.args else machine._empty_args(subject)
         except Exception as error:
             name = saved.schema.names[subject]
-            raise RestoreError(
-                f"the arguments of {name} cannot be made: {error!r}", machine=saved.id, state=name
-            ) from error
+            raise saved.refused(f"the arguments of {name} cannot be made: {error!r}", state=name) from error
     return Event(machine, t, step[2], args)
 
 
-def _timers(machine: Machine, saved: Saved, steps: list[Any]) -> list[tuple[int, str, float | None]]:
+def _timers(machine: Machine, saved: Saved, steps: list[Step]) -> list[tuple[int, str, float | None]]:
     """Those that today's handlers have. Errors: `RestoreError` for others, unless told to leave them."""
     known = {
         (step[2].state, machine._program_.timer_name(step)): step[2].timer
@@ -150,14 +137,10 @@ def _timers(machine: Machine, saved: Saved, steps: list[Any]) -> list[tuple[int,
             if due is None or timer.on_restore == "resume":
                 found.append((state, name, due))
         elif saved.strict:
-            states = saved.schema.names
+            named = saved.schema.names[state]
             near = nearest(name, [there for i, there in known if i == state])
             mend = "it begins anew with strict=False"
-            raise RestoreError(
-                f"{states[state]} has no timer {name!r} today{near}: {mend}",
-                machine=saved.id,
-                state=states[state],
-            )
+            raise saved.refused(f"{named} has no timer {cut(repr(name))} today{near}: {mend}", state=named)
     return found
 
 
@@ -168,7 +151,10 @@ def _enqueue(machine: Machine, saved: Saved) -> None:
         machine._prepend(mutation)
     queued = saved.queue[saved.fronts :]
     if RESTORED in schema.index:
-        queued = (Mutation(schema, Kind.ADD, 1 << schema.index[RESTORED]), *queued)
+        told = Mutation(schema, Kind.ADD, 1 << schema.index[RESTORED])
+        what = (told.kind, told.called, told.args)
+        # Once, however often it was restored in vain.
+        queued = (told, *(each for each in queued if (each.kind, each.called, each.args) != what))
     for mutation in queued:  # not by `_admit`: a queue that was full then must not lose any
         result = Result(Status.QUEUED, waiter=machine._result_wait)
         mutation.results.append(result)
@@ -176,3 +162,21 @@ def _enqueue(machine: Machine, saved: Saved) -> None:
         result.queue_tick = mutation.queue_tick
         if machine._hooks_ is not None:
             machine._hooks_.mutation_queued(machine, mutation)
+    if RESTORED in schema.index:
+        _listen(machine, saved, queued[0])
+
+
+def _listen(machine: Machine, saved: Saved, told: Mutation) -> None:
+    """Log it where a machine declares that it wants to be told, and cannot be."""
+    if told.called & saved.active & ~saved.schema.multi:
+        machine._log(
+            "machine %s: %s is active already: only if it is multi it is entered anew", machine._id_, RESTORED
+        )
+
+    def tell(result: Result) -> None:
+        if result.canceled:
+            machine._log("machine %s: %s was refused: %s", machine._id_, RESTORED, result.why)
+
+    wait = told.results[0].when_done()
+    if wait is not None:
+        wait.then(tell)

@@ -153,10 +153,10 @@ class Runtime:
         return self._loop is not None and self._loop.is_over()
 
     def forget(self) -> None:
-        """The event loop ended, and its tasks with it."""
+        """The event loop ended, and its tasks with it. When timers are due is kept, to be exported."""
         self._starter = self._loop = None
-        self._of.clear()
-        self.bound = 0
+        for bound in self._of.values():
+            bound.forget()
         self._called = False
 
     def dismiss(self) -> None:
@@ -221,7 +221,7 @@ class Runtime:
 
     def deadlines(self) -> Iterator[tuple[int, str, float | None]]:
         """The timers of the present ticks: state, name, and when they are due, in seconds since the epoch; None: fired."""
-        now = None if self._loop is None or self._loop.is_over() else self._loop.now()
+        now = self._loop.now() if self._loop is not None and self._loop.is_here() else None
         for state, bound in sorted(self._of.items()):
             for name, deadline in bound.deadlines.items():
                 due = deadline.on_wall(now)

@@ -143,7 +143,7 @@ class Disposed(States):
     RegisterDisposal: State[[Callable[[], object]], Disposal] = State(
         Disposal,
         multi=True,
-        doc="Something is held that is to be disposed of. Removing this forgets nothing.",
+        doc="Something is held that is to be disposed of. It ends by itself, once that is noted.",
     )
     Disposing: State[[], None] = State(
         remove=[RegisterDisposal], doc="What was registered is being disposed of."
@@ -164,6 +164,7 @@ class Disposed(States):
     @RegisterDisposal.state
     def _keep_disposer(self, e: Event[Disposal]) -> None:
         vars(self).setdefault("_disposers", []).append(e.args.dispose)
+        self.RegisterDisposal.remove()  # its arguments could not be exported
 
     @Disposing.state
     def _begin_disposal(self, e: Event[None]) -> None:

@@ -151,6 +151,13 @@ class Bound:
         self.deadlines: dict[str, Deadline] = {}
         """Those of the timers of the present tick, by name; also of timers that have fired."""
 
+    def forget(self) -> None:
+        """All of it is over, but for when its timers are due, by the clock on the wall."""
+        for kept in (self.running, self.waiting, self.scopes, self.clocks):
+            kept.clear()
+        for deadline in self.deadlines.values():
+            deadline.at = None
+
     def __bool__(self) -> bool:
         return bool(self.running or self.waiting or self.scopes or self.clocks or self.deadlines)
 
@@ -164,8 +171,12 @@ class Deadline:
         self.at: float | None = None
         """By the clock of the event loop, once it runs."""
         self.due: float | None = due
-        """By the clock on the wall, where it comes from an export, or its event loop is over."""
+        """By the clock on the wall, as of when it was set."""
         self.fired: bool = fired
+
+    def set(self, at: float, now: float) -> None:
+        """By the clock of the event loop; kept by that on the wall, too, for when the loop is over."""
+        self.at, self.due = at, wall() + at - now
 
     def on_wall(self, now: float | None) -> float | None:
         """Seconds since the epoch; None where it has not begun. `now` is the time of its event loop, while there is one."""
@@ -183,10 +194,11 @@ async def keep(
     left = seconds if deadline.due is None else min(deadline.due - wall(), seconds)
     if timer.repeats and left < 0:
         left = left % seconds - seconds  # due once, however long ago; the later ones keep the old beat
-    first = deadline.at = now + left
+    at = first = now + left
     turns = 0
     while True:
-        await anyio.sleep_until(deadline.at)
+        deadline.set(at, now)
+        await anyio.sleep_until(at)
         if task.over:  # its state ended in the very moment in which the sleep did
             return
         try:
@@ -202,5 +214,6 @@ async def keep(
             deadline.fired = True
             return
         # Never the same turn again, though a loop may wake a sleeper a moment too early.
-        turns = max(turns, floor((anyio.current_time() - first) / seconds)) + 1
-        deadline.at = first + turns * seconds
+        now = anyio.current_time()
+        turns = max(turns, floor((now - first) / seconds)) + 1
+        at = first + turns * seconds

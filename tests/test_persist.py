@@ -7,7 +7,9 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -21,7 +23,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
 
 import amachine
 from amachine import (
@@ -29,6 +31,7 @@ from amachine import (
     ErrorInfo,
     Event,
     Machine,
+    Mutation,
     Schema,
     State,
     States,
@@ -37,7 +40,8 @@ from amachine import (
     WaitError,
 )
 from amachine.errors import PastError, RestoreError
-from tests.lives import anyio_backend, rest
+from amachine.states import Disposed
+from tests.lives import Errand, anyio_backend, rest
 
 __all__ = ["anyio_backend"]
 
@@ -339,6 +343,8 @@ def test_a_closed_machine_gives_its_last_state() -> None:
         ),
         ({"x": {1: 2}}, "the key 1 in 'x' is no string"),
         ({"x": [{"y": object}]}, "in 'y' in 'x' is no plain value"),
+        ({"x": (1, 2)}, r"\(1, 2\) in 'x' is no plain value"),  # it would be a list
+        ({"x": [float("nan")]}, "nan in 'x' is no plain value"),
     ],
 )
 def test_what_would_not_come_back_as_it_was_is_not_exported(args: dict[str, Any], says: str) -> None:
@@ -374,6 +380,131 @@ def test_arguments_that_no_type_can_read_are_a_clear_error() -> None:
     machine.calls.add(3)
     with pytest.raises(ArgsError, match="could not be called again with y: missing a required argument: 'x'"):
         machine.export()
+
+
+@attrs.frozen
+class Anything:
+    value: Any
+
+
+@attrs.frozen
+class Longer(Anything):
+    more: int = 0
+
+
+@attrs.frozen
+class Several:
+    values: Sequence[int] = ()
+    inner: Anything | None = None
+    part: float = 0.0
+
+
+@attrs.frozen
+class Worked:
+    x: int
+    y: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "y", self.x * 2)
+
+
+@dataclass
+class Seeded:
+    seed: InitVar[int]
+    grown: int = field(init=False, default=0)
+
+    def __post_init__(self, seed: int) -> None:
+        self.grown = seed
+
+
+class Login(BaseModel):
+    name: str = Field(default="x", serialization_alias="NAME")
+    password: SecretStr = SecretStr("")
+    hidden: int = Field(default=0, exclude=True)
+
+
+class Plain:
+    """Without an `__eq__`."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+@dataclass(eq=False)
+class Unequal:
+    x: int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Anything(datetime(2026, 1, 1, tzinfo=UTC)),
+        Anything({1: 2}),
+        Anything(Anything(1)),
+        Several((1, 2)),
+        Several(inner=Longer(1, 2)),
+        Several(part=float("inf")),
+        Worked(3),
+        Seeded(9),
+        Login(name="y"),
+        Login(password=SecretStr("hunter2")),
+        Login(hidden=1),
+        Login.model_construct(name=3),
+        Plain(3),
+    ],
+    ids=repr,
+)
+@pytest.mark.filterwarnings(
+    "ignore:Pydantic serializer warnings"
+)  # of the one that it was kept from checking
+def test_what_a_class_would_read_as_something_else_is_not_exported(value: Any) -> None:
+    kind = cast("type[Any]", value.__class__)
+
+    class M(Machine):
+        a = State(kind)
+
+    machine = M()
+    machine.a.send(value)
+    with pytest.raises(ArgsError, match=r"the arguments of a cannot be exported: .*; give the state"):
+        machine.export()
+
+
+def test_what_has_no_equality_is_compared_by_its_data() -> None:
+    class M(Machine):
+        a = State(Unequal)
+
+    machine = M()
+    machine.a.add(3)
+    args = M.restore(through_json(machine.export())).a.args
+    assert args is not None
+    assert args.x == 3
+
+
+called: list[str] = []
+
+
+class Opens:
+    def __init__(self, path: str) -> None:
+        called.append(path)
+
+
+@attrs.frozen
+class Held:
+    file: Opens
+
+
+def test_nothing_that_data_names_is_called() -> None:
+    class M(Machine):
+        held = State(Held)
+
+    machine = M("m")
+    data = machine.export()
+    data.update(ticks=[1, 0], args={"held": {"file": "/etc/passwd"}})
+    with pytest.raises(RestoreError, match="the arguments of held: expected Opens, got str"):
+        M.restore(through_json(data))
+    assert called == []
+    assert machine.add("held", file="x").executed  # from this program it may be
+    assert called == ["x"]
 
 
 # Work starts again.
@@ -551,8 +682,183 @@ def test_what_is_pending_keeps_arguments_and_errors() -> None:
     assert again.ran[0] == JOB
     assert repr(again.ran[1]) == "PastError(KeyError: 'x')"
     assert "queue" not in first.export()
-    with pytest.raises(RestoreError, match="2 mutations are pending, and queue_limit is 1"):
-        Mine.restore(pictures[0], queue_limit=1)
+    assert len(Mine.restore(pictures[0], queue_limit=1).queue) == 2  # it may have been full
+    data = {**pictures[0], "queue": pictures[0]["queue"] * 6000}
+    with pytest.raises(RestoreError, match="12000 mutations are pending, and queue_limit is 1"):
+        Mine.restore(data, queue_limit=1)
+
+
+def test_a_machine_whose_queue_was_full_is_restored_with_the_same_limit_and_told_of_it_once() -> None:
+    pictures: list[Any] = []
+
+    class Mine(Machine):
+        MachineRestored = State(multi=True)
+        a = State()
+        b = State(multi=True)
+
+        @a.state
+        def fill(self, e: Event[None]) -> None:
+            self.eval(lambda: pictures.append(self.export(pending=True)))
+            for _ in range(12):
+                self.b.add()
+
+        @States.Exception.state
+        def failed(self, e: Event[ErrorInfo]) -> None:
+            """The queue is full."""
+
+    Mine("m", queue_limit=10).a.add()
+    data = pictures[0]
+    waiting = len(data["queue"])
+    for _ in range(3):
+        data = through_json(Mine.restore(data, queue_limit=10).export(pending=True))
+        assert len(data["queue"]) == waiting + 1
+    again = Mine.restore(data, queue_limit=10)
+    again.when_idle()
+    assert again.MachineRestored.entries == 1
+
+
+def test_a_tracer_may_export_and_mutate_while_a_machine_is_restored() -> None:
+    pictures: list[Any] = []
+    results: list[Any] = []
+
+    class Mine(Machine):
+        MachineRestored = State(multi=True)
+        a = State()
+
+    class Looks(Tracer):
+        def mutation_queued(self, machine: Machine, mutation: Mutation) -> None:
+            pictures.append(machine.export())
+            if not results:
+                results.append(machine.remove("a"))
+
+    first = Mine("m")
+    first.a.add()
+    data = first.export()
+    again: Mine = Errand(lambda: Mine.restore(data, tracers=[Looks()])).outcome()
+    assert [picture["ticks"] for picture in pictures] == [[0, 1, 0]] * 2
+    assert again.when_idle().done
+    assert results[0].executed
+    assert again.active == ("MachineRestored",)
+
+
+def test_what_another_thread_asks_for_meanwhile_runs_behind_what_was_pending() -> None:
+    class Mine(Machine):
+        MachineRestored = State(multi=True)
+        a = State()
+
+    class Hurries(Tracer):
+        def mutation_queued(self, machine: Machine, mutation: Mutation) -> None:
+            if not results:
+                results.append(Errand(lambda: machine.add("a")).outcome())
+
+    results: list[Any] = []
+    again = Mine.restore(Mine("m").export(), tracers=[Hurries()])
+    assert results[0].executed
+    assert again.active == ("MachineRestored", "a")
+
+
+def test_a_class_that_makes_its_own_data_may_ask_its_machine() -> None:
+    class Curious(BaseModel):
+        n: int
+
+        @field_serializer("n")
+        def asks(self, n: int) -> int:
+            if not results:
+                results.append(machine.b.add())
+                assert machine.export(pending=True)["queue"]
+            return n
+
+    class Mine(Machine):
+        b = State()
+        a = State(Curious)
+
+    results: list[Any] = []
+    machine = Mine("m")
+    machine.a.add(n=1)
+    assert Errand(machine.export).outcome()["args"] == {"a": {"n": 1}}
+    assert results[0].executed
+
+
+def test_a_machine_that_closes_while_somebody_waits_for_the_export_gives_its_last_state() -> None:
+    machine = Machine.of({"a": {}}, "m")
+    errands: list[Errand] = []
+
+    def close(event: Event[Any]) -> None:
+        errands.append(Errand(machine.export))
+        while not machine._inbox_:
+            pass
+        machine.close()
+
+    machine.bind({"AState": close})
+    machine.add("a")
+    assert errands[0].outcome()["ticks"] == [1, 0]
+
+
+def test_a_closed_machine_comes_back_as_one_that_has_not_ended(caplog: pytest.LogCaptureFixture) -> None:
+    class Mine(Machine, Disposed):
+        serving = State()
+        over = State(auto=True, require=[Disposed.Disposed])
+
+    first = Mine("m")
+    closed: list[int] = []
+    assert first.RegisterDisposal.add(lambda: closed.append(1)).executed
+    assert first.export()["args"] == {}  # a function could not be kept
+    first.serving.add()
+    first.close()
+    assert closed == [1]
+    assert set(first.active) == {"Disposed", "serving", "over"}
+    again = Mine.restore(through_json(first.export()))
+    assert again.active == ("serving",)
+    assert {
+        name: again.clock[name] - tick for name, tick in first.clock.items() if again.clock[name] != tick
+    } == {
+        "Disposed": 1,
+        "over": 1,
+    }
+    assert again.RegisterDisposal.add(lambda: closed.append(2)).executed
+    again.close()
+    assert closed == [1, 2]
+    assert caplog.records == []
+
+
+def test_a_class_that_takes_no_id_first_is_not_made_of_one() -> None:
+    class Mine(Machine):
+        a = State()
+
+        def __init__(self, folder: str = "here", **options: Any) -> None:
+            super().__init__(**options)
+            self.folder = folder
+
+    data = Mine(id="m").export()
+    with pytest.raises(RestoreError, match=r"m: Mine\(id\) makes .* Mine.restore\(data, into=…\)"):
+        Mine.restore(data)
+    assert Mine.restore(data, into=Mine("there", id="m")).folder == "there"
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        (State(), "machine m: MachineRestored is active already: only if it is multi it is entered anew"),
+        (
+            State(multi=True, require=["a"]),
+            "machine m: MachineRestored was refused: MachineRestored requires a, which is inactive",
+        ),
+    ],
+)
+def test_a_machine_that_cannot_be_told_that_it_was_restored_says_so(
+    declared: Any, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mine(Machine):
+        a = State()
+        MachineRestored = declared
+
+    first = Mine("m")
+    first.add("a")
+    first.add("MachineRestored")
+    if first.schema["MachineRestored"].multi:
+        first.remove("a")
+    Mine.restore(first.export(), handlers=[{"ExceptionState": nothing}]).when_idle()
+    assert [record.getMessage() for record in caplog.records] == [says]
 
 
 # What does not fit.
@@ -679,6 +985,17 @@ def test_a_refused_restore_leaves_nothing_behind() -> None:
     assert restored(data, strict=False).is_active("working")
 
 
+def nested(wrap: Callable[[Any], Any]) -> Any:
+    """What is deeper than any stack."""
+    data: Any = None
+    for _ in range(5000):
+        data = wrap(data)
+    return data
+
+
+NESTED: Any = nested(lambda inner: [inner])
+CHAIN: Any = nested(lambda inner: {"x" * 1000: inner})
+
 GARBAGE: list[tuple[Any, str]] = [
     (None, r"what export\(\) gave is a mapping, not None"),
     ('{"format": 1}', "not '.*': json.loads it first"),
@@ -710,6 +1027,18 @@ GARBAGE: list[tuple[Any, str]] = [
     ({"queue_tick": 99}, "its queue_tick is 99 after 8 transitions"),
     ({"machine_tick": "1"}, "its machine_tick is '1'"),
     ({"transitions": 2**70}, "its transitions is 1180591620717411303424"),
+    ({"quue": []}, r"'quue' is no part of an export .did you mean 'queue'"),
+    ({"errors": {"working": {"kind": "X", "message": "", "traceback": ""}}}, "working has arguments and an error"),
+    ({"ticks": [0, 1, 1, 1, 1, 0, 1], "args": {"Exception": {"error": "x"}}}, "Exception takes an error"),
+    ({"id": "x\nERROR", "ticks": 3}, r"^'x\\nERROR': its ticks are 3"),
+    ({"id": "x" * 5000, "ticks": 3}, r"^'xxx.*…?xxx': its ticks are 3"),
+    ({"hash": "x", "relations": {"idle": {"require": ["q" * 999] * 999}}}, r"the require of 'idle' was \[qqq"),
+    ({"hash": "x", "relations": {"idle": {"q" * 3_000_000: 1}}}, "its relations are damaged"),
+    ({"hash": "x", "relations": {"idle": NESTED}}, "its relations are damaged"),
+    ({"hash": "x", "relations": {"idle": {"require": [NESTED]}}}, "its relations are damaged"),
+    ({"hash": "x", "relations": {"idle": 10**5000}}, "its relations are damaged: ValueError"),
+    ({"args": {"working": {"p" * 3_000_000: 1}}}, "the arguments of working has no argument"),
+    ({"queue": [{"kind": "remove", "states": ["idle"], "args": CHAIN}]}, "the arguments of a pending remove"),
     ({"queue": 3}, "its queue are 3"),
     ({"queue": [3]}, "3 is no mutation"),
     ({"queue": [{"kind": ["add"]}]}, r"has the kind \['add'\]"),
@@ -719,7 +1048,7 @@ GARBAGE: list[tuple[Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "says"), GARBAGE)
+@pytest.mark.parametrize(("change", "says"), GARBAGE, ids=[says for _, says in GARBAGE])
 def test_garbage_is_explained_and_never_crashes(change: Any, says: str) -> None:
     data: Any = change
     if isinstance(change, dict):
@@ -727,6 +1056,22 @@ def test_garbage_is_explained_and_never_crashes(change: Any, says: str) -> None:
     with pytest.raises(RestoreError, match=says) as caught:
         Flow.restore(data)
     assert len(str(caught.value)) < 2000
+
+
+def test_no_error_quotes_the_arguments_of_a_model() -> None:
+    class Pin(BaseModel):
+        pin: int
+
+    class M(Machine):
+        a = State(Pin)
+
+    machine = M()
+    machine.a.add(pin=1)
+    data = machine.export()
+    data["args"]["a"]["pin"] = "hunter2"
+    with pytest.raises(RestoreError, match="pin: Input should be a valid integer") as caught:
+        M.restore(data)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 PLAIN = st.recursive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any, cast
@@ -21,7 +22,7 @@ from amachine import (
     work,
 )
 from amachine.errors import RestoreError
-from tests.lives import anyio_backend, at_last, rest
+from tests.lives import Errand, anyio_backend, at_last, rest
 
 __all__ = ["anyio_backend"]
 
@@ -493,3 +494,28 @@ async def test_another_thread_reads_deadlines_by_the_clock_of_the_loop(wall: lis
     due = {each["timer"]: each["due"] for each in data["timers"]}
     assert len(due) == 6
     assert 50 < due["resumes"] - wall[0] <= 60
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+def test_an_event_loop_that_died_leaves_its_deadlines(wall: list[float], noticed: bool) -> None:
+    orders = Orders("o")
+    loop = asyncio.new_event_loop()
+
+    async def live() -> None:
+        await orders.__aenter__()
+        orders.placed.add()
+        await rest()
+
+    loop.run_until_complete(live())
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    if noticed:
+        Errand(lambda: orders.eval(lambda: None).wait(20)).outcome()
+        assert not orders.is_open
+    timers = orders.export()["timers"]
+    assert len(timers) == 6
+    assert 50 < {each["timer"]: each["due"] for each in timers}["resumes"] - wall[0] <= 60
+    orders.remove("placed")
+    assert orders.export()["timers"] == []
