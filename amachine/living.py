@@ -86,9 +86,8 @@ class Living(Binding):
             if self._life_ == Life.CLOSED:
                 raise self._closed_error()
             if self._life_ != Life.FREE:
-                raise MachineClosed(
-                    f"machine {self._id_} has been opened before: make another", machine=self._id_
-                )
+                says = "is open already" if self.is_open else "has been opened before: make another"
+                raise MachineClosed(f"machine {self._id_} {says}", machine=self._id_)
             runtime.live_in(loop)
             self._home_ = home
             self._life_ = Life.OPEN

@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 
 def draw_story(records: Sequence[Record], title: str, states: Sequence[str] = ()) -> str:
     """What was active when: a line for each state, a column for each transition, and the ticks."""
-    schema = records[0].schema
-    names = [*states] or [name for name in schema.names if name != "Exception"]
+    records = _causes_first(records)
+    schemas = {each.machine: each.schema for each in records}
+    lines = [
+        (machine, name)
+        for machine, schema in schemas.items()
+        for name in schema.names
+        if (name in states if states else name != "Exception")
+    ]
+    names = [name if len(schemas) == 1 else f"{machine}.{name}" for machine, name in lines]
     words = [f"{'auto' if each.auto else each.kind.value} {', '.join(each.called)}" for each in records]
     left = GAP + max(map(width_of, names)) + 2 * GAP
     outcomes = [each.changes if each.accepted else "failed" if each.failed else "refused" for each in records]
@@ -28,19 +35,36 @@ def draw_story(records: Sequence[Record], title: str, states: Sequence[str] = ()
         parts.append(f'<path class="rule" d="M{x:.1f} {top - 6}V{bottom + 4}"/>')
         parts.append(text(x, 18, words[n], "soft mid"))
         parts.append(text(x, 36, outcomes[n], "soft mid" if record.accepted else "soft mid no"))
-    for row, name in enumerate(names):
+    for row, line in enumerate(lines):
         y = top + high * row
-        parts.append(text(GAP, y + high / 2, name))
-        parts += _track(name, records, left, wide, y + 6, high - 12)
+        parts.append(text(GAP, y + high / 2, names[row]))
+        parts += _track(line, records, left, wide, y + 6, high - 12)
     return svg(right + GAP, bottom + GAP, title, parts)
 
 
+def _causes_first(records: Sequence[Record]) -> list[Record]:
+    """In the order in which they began: of two machines, what one causes in the other may end before its cause does."""
+    waiting = [*records]
+    ordered: list[Record] = []
+    while waiting:
+        ids = {each.id for each in waiting}
+        first = {each.machine: each for each in reversed(waiting)}  # of each machine, in its own order
+        ordered.append(
+            next(each for each in waiting if first[each.machine] is each and each.cause not in ids)
+        )
+        waiting.remove(ordered[-1])
+    return ordered
+
+
 def _track(
-    name: str, records: Sequence[Record], left: float, wide: float, y: float, high: float
+    line: tuple[str, str], records: Sequence[Record], left: float, wide: float, y: float, high: float
 ) -> Iterator[str]:
-    """The life of one state as bars, each with the tick that it is at."""
-    index = records[0].schema.index[name]
-    ticks = [records[0].time_before[index], *(record.time_after[index] for record in records)]
+    """The life of one state of one machine as bars, each with the tick that it is at."""
+    machine, name = line
+    first = next(record for record in records if record.machine == machine)
+    ticks = [first.time_before[first.schema.index[name]]]
+    for record in records:
+        ticks.append(record.time_after[record.schema.index[name]] if record.machine == machine else ticks[-1])
     # It stands still between two lines; before the first there is half a column, and one after the last.
     edges = [
         left,

@@ -20,7 +20,7 @@ ELSEWHERE = {
 }
 """Where pages that are not in docs/ are on the site; examples, `examples/x.py`, have a page each, `examples/x.md`."""
 
-FENCE = re.compile(r"^( *(?:`{3,}|~{3,})\w+) .+$", re.MULTILINE)
+FENCE = re.compile(r"^( *(?:`{3,}|~{3,}))(\w+) (.+)$", re.MULTILINE)
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s]+)\)")
 FOREIGN = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*(?:src|href)=["']((?:https?:)?//[^"']*)""")
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]*pictures/[\w-]+\.svg)\)")
@@ -41,7 +41,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Make a page of the project a page of the site."""
+    """Make a page of the project a page of the site; search finds what explains before what lists."""
+    if page.file.src_uri.startswith(("manual/", "cookbook/")):
+        page.meta.setdefault("search", {"boost": 3})
     return site_markdown(markdown, page.file.src_uri)
 
 
@@ -58,7 +60,13 @@ def site_markdown(text: str, uri: str) -> str:
         text = re.sub(r"^\| `(\w+)\.py`", r"| [`\1.py`](\1.py)", text, flags=re.MULTILINE)
     text = PICTURE.sub(lambda found: inlined(found[1], found[2], uri), text)
     text = LINK.sub(lambda found: f"{found[1]}{site_link(found[2], uri)})", text)
-    return FENCE.sub(r"\1", text)
+    return FENCE.sub(fence, text)
+
+
+def fence(found: re.Match[str]) -> str:
+    """The head of a block: its language, and whether it goes on from the one above, which extra.css tells the reader."""
+    ticks, language, words = found.groups()
+    return f"{ticks}{{.{language} .continues}}" if "continues" in words.split() else f"{ticks}{language}"
 
 
 def source_of(uri: str) -> str:

@@ -102,8 +102,11 @@ PICTURES: dict[str, Callable[[], str]] = {
         "manual/errors.md", "Fetch", "An attempt that fails, and another", "online", "loading", "Exception"
     ),
     "kitchen-story": story("manual/transitions.md", "Kitchen", "A kitchen in an alarm"),
+    "lift-story": story("manual/mutations.md", "Lift", "Requests to a lift"),
     "notes": schema("manual/schemas.md", "Notes"),
     "oven-handlers": handlers("manual/handlers.md", "Oven", "The handlers of one transition"),
+    "order": schema("manual/testing.md", "Order"),
+    "pipe-story": story("manual/pipes.md", "Service", "A service that a database leads"),
     "session-story": story("manual/timers.md", "Session", "A session that expires"),
     "phone": schema("manual/states.md", "Phone", "charged", "signal", "usable", "message"),
 }

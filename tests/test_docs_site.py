@@ -19,6 +19,7 @@ import pytest
 import amachine
 from amachine.machine import Options
 from amachine.tools import cli
+from amachine.tools.target import find
 from docs import hooks, pictures
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,7 +91,7 @@ def test_a_broken_anchor_is_seen() -> None:
 
 
 def test_a_page_for_the_site_has_plain_fences_and_links_to_where_things_are_there() -> None:
-    page = "```python continues raises=KeyError\n1\n```\n[a](../../examples/basic.py) [b](../semantics.md#x) [c](#d)\n"
+    page = "```python raises=KeyError\n1\n```\n[a](../../examples/basic.py) [b](../semantics.md#x) [c](#d)\n"
     made = hooks.site_markdown(page + "[e](../../CHANGELOG.md) [f](https://a.b/c)\n", "manual/page.md")
     assert made == (
         "```python\n1\n```\n[a](../examples/basic.md) [b](../semantics.md#x) [c](#d)\n"
@@ -100,6 +101,12 @@ def test_a_page_for_the_site_has_plain_fences_and_links_to_where_things_are_ther
         "[a](basic.md) [b](../faq.md)"
     )
     assert hooks.site_markdown("[a](docs/faq.md)", "contributing.md") == "[a](faq.md)"
+
+
+def test_a_block_that_does_not_stand_alone_says_so_on_the_site() -> None:
+    made = hooks.site_markdown("```python continues raises=KeyError\n1\n```\n", "index.md")
+    assert made == "```{.python .continues}\n1\n```\n"
+    assert ".continues::before" in text_of(DOCS / "extra.css")
 
 
 def test_a_picture_is_part_of_the_page_on_the_site() -> None:
@@ -118,6 +125,13 @@ def test_a_page_that_fetches_from_elsewhere_is_refused() -> None:
     for page in ('<script src="https://a.b/c.js">', "<link rel=x href='//fonts.b/c'>"):
         with pytest.raises(RuntimeError, match="keeps to itself"):
             hooks.on_post_page(page, Page)
+
+
+def test_search_needs_neither_a_server_nor_the_network() -> None:
+    settings = text_of(ROOT / "mkdocs.yml")
+    (shim,) = re.findall(r"^    - (iframe-worker\S*)", settings, re.MULTILINE)
+    assert (DOCS / shim).is_file()
+    assert re.search(r"^  - offline\b", settings, re.MULTILINE)
 
 
 # Pictures.
@@ -156,6 +170,14 @@ def test_every_name_of_the_facade_is_in_the_reference_and_in_its_table() -> None
     errors = {name for name in amachine.__all__ if isinstance(getattr(amachine, name), type)}
     kinds = {name for name in errors if issubclass(getattr(amachine, name), amachine.AmachineError)}
     assert {name for name in amachine.__all__ if name not in kinds and f"`{name}`" not in table} == set()
+
+
+def test_the_reference_has_every_method_of_a_machine() -> None:
+    listed = re.search(r"members: \[(.*?)\]", text_of(DOCS / "reference" / "machine.md"), re.DOTALL)
+    assert listed
+    names = {name for name in dir(amachine.Machine) if not name.startswith("_")}
+    states = {*amachine.Machine.schema.names, "schema"}
+    assert {*re.findall(r"\w+", listed[1])} - {"__getitem__", "__format__"} == {*names} - states
 
 
 @pytest.mark.parametrize("dotted", PUBLIC)
@@ -243,6 +265,17 @@ def test_every_command_is_shown_with_its_help(name: str) -> None:
     words = " ".join(filter(None, ("$ amachine", name, "--help")))
     shown = rf"^`{{3,}}console\n{re.escape(words)}\nusage: "  # which tests/test_readme.py compares
     assert re.search(shown, command_line(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "target",
+    sorted(set(re.findall(r"(?<![\w./])(?:examples|amachine)[./][\w./]+:\w+", command_line()))),
+)
+def test_what_the_command_line_is_told_to_look_at_exists(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert find(target).name == target
 
 
 def test_no_command_is_invented() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   amachine graph amachine.tools.demo:FileFlow
-  amachine graph examples/basic.py:Door --active opened > door.mmd
+  amachine graph examples/basic.py:Museum --active opened > museum.mmd
 
 Paste it into a ```mermaid block of a Markdown page, or into an editor that shows Mermaid."""
 
