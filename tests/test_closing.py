@@ -315,7 +315,9 @@ def test_waits_made_first_on_a_closed_machine_are_over() -> None:
 async def test_a_machine_is_opened_once() -> None:
     async with Plain() as m:
         error = await raises(MachineClosed, m.__aenter__())
-        assert "opened before" in str(error)
+        assert "is open already" in str(error)
+    error = await raises(MachineClosed, m.__aenter__())
+    assert "opened before" in str(error)
 
 
 # Without an event loop
