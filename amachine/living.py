@@ -83,10 +83,8 @@ class Living(Binding):
         loop, home, runtime = here(), get_ident(), self._the_tasks()
 
         def move_in() -> None:
-            if self._life_ == Life.CLOSED:
-                raise self._closed_error()
             if self._life_ != Life.FREE:
-                says = "is open already" if self.is_open else "has been opened before: make another"
+                says = "is open already" if self.is_open else "is opened once: make another"
                 raise MachineClosed(f"machine {self._id_} {says}", machine=self._id_)
             runtime.live_in(loop)
             self._home_ = home
