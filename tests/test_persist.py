@@ -452,7 +452,7 @@ class Unequal:
         Login.model_construct(name=3),
         Plain(3),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 @pytest.mark.filterwarnings(
     "ignore:Pydantic serializer warnings"
