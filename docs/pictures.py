@@ -107,6 +107,11 @@ PICTURES: dict[str, Callable[[], str]] = {
     "oven-handlers": handlers("manual/handlers.md", "Oven", "The handlers of one transition"),
     "order": schema("manual/testing.md", "Order"),
     "pipe-story": story("manual/pipes.md", "Service", "A service that a database leads"),
+    "radio-story": story("manual/background.md", "Radio", "A radio that is switched off"),
+    "shop-story": story("manual/waiting.md", "Shop", "A parcel on its way"),
+    "tea-story": story("manual/arguments.md", "Bar", "An espresso"),
+    "truck-story": story("manual/helpers.md", "Truck", "A truck that is asked until it is there"),
+    "paid-shop": schema("manual/persistence.md", "Shop", "placed", "paid"),
     "session-story": story("manual/timers.md", "Session", "A session that expires"),
     "phone": schema("manual/states.md", "Phone", "charged", "signal", "usable", "message"),
 }
