@@ -84,7 +84,7 @@ class Living(Binding):
 
         def move_in() -> None:
             if self._life_ != Life.FREE:
-                says = "is open already" if self.is_open else "is opened once: make another"
+                says = "is open already" if self.is_open else "is closed: make another"
                 raise MachineClosed(f"machine {self._id_} {says}", machine=self._id_)
             runtime.live_in(loop)
             self._home_ = home

@@ -317,7 +317,7 @@ async def test_a_machine_is_opened_once() -> None:
         error = await raises(MachineClosed, m.__aenter__())
         assert "is open already" in str(error)
     error = await raises(MachineClosed, m.__aenter__())
-    assert "opened once" in str(error)
+    assert "is closed: make another" in str(error)
 
 
 # Without an event loop
