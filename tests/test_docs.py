@@ -15,7 +15,9 @@ import pytest
 import amachine
 from amachine import bound
 from amachine.graph import mermaid
+from amachine.helpers import wait_for_all
 from amachine.machine import Options
+from amachine.pipes import pipe
 from examples.basic import Museum
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +41,13 @@ SECTIONS = {
     "A16": "1",
     "A17": "1 2",
     "A18": "1 2 3 4",
+    "A14": "1 2 3 4 5 6 8",
+    "B1": "1 2 4",
+    "B2": "1 2 3 4 5 6 7 9 10",
+    "C1": "1 2 4 5 6 10 12 17 18 19 22 25 27 29",
+    "C2": "1 2",
+    "Q1": "1 2 3 4 5 6 7 8 9 10 15",
+    "R1": "1 2 3 5 6",
 }
 MUST = [f"{section}.{number}" for section, numbers in SECTIONS.items() for number in numbers.split()]
 """The rows that a user of the Go library would miss."""
@@ -71,18 +80,22 @@ STATES = {
     "err_network",
     "ready",
 }
-WORDS = STATES | {"why", "a", "b", "bar", "group", "Job", "x"}
-"""What examples are about: states, an attribute named beside its owner, a user's own names."""
+VARIABLES = {"AMACHINE_LOG", "AMACHINE_CRASH"}
+WORDS = STATES | VARIABLES | {"why", "a", "b", "bar", "group", "Job", "x"}
+"""What examples are about: states, an attribute named beside its owner, a user's own names, the environment's."""
 
 
 KEYWORDS = {*keyword.kwlist, *keyword.softkwlist}
+
+
+ROW = re.compile(r"\| [A-Z]\d+\.\d+ \|")
 
 
 def rows() -> dict[str, str]:
     """What stands in the last column, by id."""
     found: dict[str, str] = {}
     for line in PAGE.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("| A") else []
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")] if ROW.match(line) else []
         if cells:
             assert len(cells) == 3, f"{line}: three columns"
             name = cells[0].strip("| ")
@@ -97,7 +110,15 @@ SPANS = [(name, span) for name, text in ROWS.items() for span in re.findall(r"`(
 
 def keywords() -> set[str]:
     """The keywords of `Machine`, of `State` and its changes, and of the verbs."""
-    takers = (vars(amachine)["State"], vars(amachine.State)["task"], amachine.Machine.is_queued)
+    machine = amachine.Machine
+    takers = (
+        amachine.State,
+        vars(amachine.State)["task"],
+        machine.is_queued,
+        machine.request,
+        pipe,
+        wait_for_all,
+    )
     signatures = (inspect.signature(each) for each in takers)
     return {"timeout", *Options.__annotations__, *(name for each in signatures for name in each.parameters)}
 
