@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -41,27 +42,24 @@ def words(line: str) -> list[str]:
 
 def unclosed(line: str) -> str:
     """The last quote or bracket of a line that is open at its end; empty if there is none."""
-    depth: list[str] = []
-    quote = ""
-    escaped = False
-    for sign in line:
-        if escaped:
-            escaped = False
-        elif quote:
-            escaped = sign == "\\"
-            quote = "" if sign == quote else quote
-        elif sign in "\"'":
-            quote = sign
-        elif sign in _OPENING:
-            depth.append(sign)
-        elif sign in _CLOSING and depth:
-            depth.pop()
-    return quote or (depth[-1] if depth else "")
+    opened = [open_ for _, open_ in _scanned(line)]
+    return opened[-1] if opened else ""
 
 
 def _parts(text: str, ends: str) -> list[str]:
     parts = [""]
-    quote, depth, escaped = "", 0, False
+    for sign, open_ in _scanned(text):
+        if sign in ends and not open_:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
+
+
+def _scanned(text: str) -> Iterator[tuple[str, str]]:
+    """Each sign, and the innermost quote or bracket that is open behind it."""
+    brackets: list[str] = []
+    quote, escaped = "", False
     for sign in text:
         if escaped:
             escaped = False
@@ -71,14 +69,10 @@ def _parts(text: str, ends: str) -> list[str]:
         elif sign in "\"'":
             quote = sign
         elif sign in _OPENING:
-            depth += 1
-        elif sign in _CLOSING:
-            depth = max(0, depth - 1)
-        elif sign in ends and not depth:
-            parts.append("")
-            continue
-        parts[-1] += sign
-    return parts
+            brackets.append(sign)
+        elif sign in _CLOSING and brackets:
+            brackets.pop()
+        yield sign, quote or "".join(brackets[-1:])
 
 
 def value(text: str) -> Given:
