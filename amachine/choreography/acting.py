@@ -1,0 +1,27 @@
+"""What roles do in their scenes: the functions behind a script, whoever wrote them. Knows no scene class and no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+import attrs
+
+__all__ = ["Act", "Acts", "Answer"]
+
+Answer: TypeAlias = tuple[str, Any]
+"""What `send` gives back: the label of the branch that was chosen, and what goes along (None where nothing does)."""
+
+
+@attrs.frozen
+class Act:
+    """What is done in one scene."""
+
+    send: Callable[[Any], Answer | Awaitable[Answer]]
+    """Called with the sender's context, chooses a branch. A coroutine function takes its time."""
+    on: Mapping[str, Callable[..., Any]] = attrs.field(factory=dict[str, Callable[..., Any]])
+    """By label: called with a receiver's context, and what came along, if the branch has a payload. May be async."""
+
+
+Acts: TypeAlias = Mapping[str, Act]
+"""By the id of the scene."""
