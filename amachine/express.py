@@ -52,11 +52,13 @@ class Express(Engine):
             if plan is None:
                 plan = self._program_.plan(node, kind, called)
             if args is not None or plan.moved & self._attention_:
+                if plan.given and args is not None and self._hooks_ is None and self._tasks_ is None:
+                    return self._run_plain(plan, args)
                 return self._run_now(plan, args)
             if self._hooks_ is not None:
                 return self._run_watched(plan)
             if not plan.silent:
-                return self._run_plain(plan) if plan.plain else self._run_now(plan, None)
+                return self._run_plain(plan, None) if plan.plain else self._run_now(plan, None)
             self._count_ += 1
             if not plan.accepted:
                 return plan.refusal
@@ -71,14 +73,14 @@ class Express(Engine):
             if self._inbox_:  # looked at also when an error goes up: it takes nobody's mutation with it
                 self._drain_inbox()
 
-    def _run_plain(self, plan: Plan) -> Result:
-        """Run a mutation of which only handlers that see no arguments will know."""
+    def _run_plain(self, plan: Plan, args: Any) -> Result:
+        """Run a mutation of which only handlers will know: those that see no arguments, or just the ones it brings."""
         if self._life_ and self._is_elsewhere():  # opened since the caller asked
-            return self._post(plan.kind, plan.called, None)
+            return self._post(plan.kind, plan.called, args)
         ident = self._ident_  # two steps: Python looks up a method slowly where it finds a value
         self._owner_ = ident()
         try:
-            refused = self._call_plain(plan)
+            refused = self._call_plain(plan, args)
             if self._queue_ or self._inbox_:
                 self._drain()
         finally:
@@ -89,7 +91,7 @@ class Express(Engine):
             raise refused.failure.error
         return Result(CANCELED, refused)
 
-    def _call_plain(self, plan: Plan) -> Transition | None:
+    def _call_plain(self, plan: Plan, args: Any) -> Transition | None:
         """Negotiate, commit and run final handlers. The record, if that was refused or failed; None when all went well."""
         self._count_ += 1
         t: Transition = _new(Transition)
@@ -97,6 +99,7 @@ class Express(Engine):
         t.number = self._count_
         t.plan = plan
         t.before = self._time_
+        t.args = args
         cause = cause_here()
         if cause is not None:
             t.come_from(cause)
@@ -106,12 +109,12 @@ class Express(Engine):
         now, owners = self._now_, self._owners_
         refused: Transition | None = None
         try:
-            for fn, slot, call, _, _ in plan.negotiation:
+            for fn, slot, call, subject, _ in plan.negotiation:
                 event = _new(Event)
                 event.machine = self
                 event.transition = t
                 event.call = call
-                event.args = None
+                event.args = None if subject < 0 else args
                 began = now()
                 try:
                     answer = fn(owners[slot - 1] if slot else self, event)
@@ -130,12 +133,14 @@ class Express(Engine):
             self._time_ += plan.delta
             self._node_ = plan.next
             committed = t.is_final = True
-            for fn, slot, call, _, _ in plan.finals:
+            if args is not None:
+                self._keep_given(plan, args)
+            for fn, slot, call, subject, _ in plan.finals:
                 event = _new(Event)
                 event.machine = self
                 event.transition = t
                 event.call = call
-                event.args = None
+                event.args = None if subject < 0 else args
                 began = now()
                 try:
                     fn(owners[slot - 1] if slot else self, event)
@@ -150,6 +155,8 @@ class Express(Engine):
                     seconds = now() - began
                     if seconds > self._budget_:
                         self._overran(t, call.label, seconds)
+            if refused is not None and self._args_:
+                self._forget_args(refused.put_back)
             waits = self._waits_
             if waits is not None and plan.moved & waits.watched:
                 self._settle(waits, t)
@@ -162,6 +169,20 @@ class Express(Engine):
             leave_cause(token)
             self._running_ = None
         return refused
+
+    def _keep_given(self, plan: Plan, args: Any) -> None:
+        """Remember the arguments of the state that was called, and forget those of the states that it displaced."""
+        kept = self._args_
+        if kept is None:
+            kept = self._args_ = {}
+        for i in plan.displaced:
+            if i in kept:
+                del kept[i]
+        kept[plan.given - 1] = args
+        if len(kept) == 1:
+            self._attention_ = plan.called | plan.schema.exception
+        else:
+            self._attend()
 
     def _run_watched(self, plan: Plan) -> Result:
         """Run a mutation that tracers watch: the short way where they alone will know of it."""

@@ -105,6 +105,7 @@ def _restored(machine: Machine, saved: Saved) -> Transition:
     plan.negotiation = plan.finals = plan.ends = plan.tasks = ()
     plan.leads = plan.asks = plan.plain = False
     plan.silent = True
+    plan.given, plan.displaced = 0, ()
     plan.refusal = Result(Status.CANCELED, plan)
     t = Transition(machine._id_, saved.count, plan, saved.time - plan.delta)
     t.is_restore, t.running, t.committed = True, False, True

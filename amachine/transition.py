@@ -47,8 +47,8 @@ class Plan:
     """Everything about a transition that can be known before its handlers are asked. All sets are masks."""
 
     __slots__ = (
-        "accepted", "active", "asks", "auto", "autos", "banned", "called", "delta", "ends", "enters", "exits",
-        "finals", "kind", "leads", "moved",
+        "accepted", "active", "asks", "auto", "autos", "banned", "called", "delta", "displaced", "ends", "enters",
+        "exits", "finals", "given", "kind", "leads", "moved",
         "negotiation", "next", "plain", "reentries", "refusal", "schema", "silent", "target", "tasks",
         "wanting",
     )  # fmt: skip
@@ -85,6 +85,13 @@ class Plan:
     """Relations agree, but handlers or missing arguments may refuse."""
     plain: bool
     """Handlers are concerned, but none that sees arguments, and nothing follows but what they do themselves."""
+    given: int
+    """1 + the index of the one state that it calls and enters, where handlers see no arguments but of that; else 0.
+
+    As with `plain`, nothing follows. So a mutation with arguments is nothing out of the ordinary.
+    """
+    displaced: tuple[int, ...]
+    """The states that exit, where `given` says that arguments are nothing out of the ordinary."""
     silent: bool
     """No handler is concerned, and no arguments are missing."""
     refusal: Result
@@ -235,6 +242,23 @@ class Program:
         unseen = all(step[3] < 0 for step in (*plan.negotiation, *plan.finals))
         plan.plain = plan.accepted and unseen and not (plan.auto or plan.wanting or plan.leads)
         plan.silent = not (plan.asks or plan.finals or plan.ends or plan.tasks)
+        plan.given, plan.displaced = 0, ()
+        if self._is_about_one(plan):
+            plan.given, plan.displaced = plan.called.bit_length(), tuple(bits(plan.exits))
+
+    def _is_about_one(self, plan: Plan) -> bool:
+        """Whether arguments that are given for the one state that it calls concern nobody but that state's own handlers."""
+        at = plan.called.bit_length() - 1
+        schema = plan.schema
+        return (
+            plan.accepted
+            and plan.kind is not Kind.REMOVE
+            and plan.called.bit_count() == 1
+            and plan.enters == plan.called
+            and schema.args[at] is not None
+            and not (plan.auto or plan.leads or plan.moved & schema.exception)
+            and all(step[3] < 0 or (step[4] and step[3] == at) for step in (*plan.negotiation, *plan.finals))
+        )
 
     def _order(self, plan: Plan) -> None:
         """Put the handler calls in the order of SEMANTICS section 4."""
