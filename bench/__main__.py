@@ -11,7 +11,20 @@ from fnmatch import fnmatch
 
 import attrs
 
-from bench import create, imports, ring, tasks, toggle, tracers, ui_schema, veto, waits
+from bench import (
+    choreo,
+    choreo_check,
+    choreo_tcp,
+    create,
+    imports,
+    ring,
+    tasks,
+    toggle,
+    tracers,
+    ui_schema,
+    veto,
+    waits,
+)
 from bench.measure import Effort, Row
 
 SOURCES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
@@ -23,7 +36,10 @@ SOURCES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "waits": waits.rows,
     "tracer-idle tracer-one tracer-all tracer-idle-bare tracer-one-bare tracer-all-bare": tracers.rows,
     "new new-shared bytes": create.rows,
+    "tcp tcp-tasks tcp-anyio tcp-4k tcp-1m": choreo_tcp.rows,
     "import": imports.rows,
+    "pairs pairs-futures pairs-machine pairs-tracer pairs-bytes pairs-machine-bytes": choreo.rows,
+    "choreo-check": choreo_check.rows,
 }
 """What yields which rows, by their names."""
 
@@ -34,6 +50,7 @@ PUBLISHED = (
     ("XState, node", "event", "0.40 M/s"),
     ("asyncmachine, Go", "toggle", "0.27 M/s"),
     ("transitions, CPython", "event", "0.16 M/s"),
+    ("Troupe, Zig: a million pairs of ping-pong", "31 M messages", "about 10 s"),
 )
 """Published figures, measured elsewhere: for scale, not for comparison."""
 
@@ -91,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--json", action="store_true", help="print data")
     add("--rounds", type=int, default=60, help="rounds for each side (60)")
     add("--scale", type=float, default=1.0, help="multiply the operations of a round by this (1.0)")
+    add("--million", action="store_true", help="play a million pairs at last; takes memory and time")
     given = parser.parse_args(arguments)
     unknown = [pattern for pattern in given.rows if not any(fnmatch(name, pattern) for name in NAMES)]
     if unknown:
@@ -107,6 +125,8 @@ def main(arguments: list[str] | None = None) -> int:
     printed(HEAD)
     for row in rows:
         printed(line(row))
+    if given.million:
+        print(f"\n{choreo.million()}")
     print("\nPublished figures, measured elsewhere, for scale:")
     for who, what, figure in PUBLISHED:
         print(f"  {who:<42}{figure} ({what})")

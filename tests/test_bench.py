@@ -33,7 +33,7 @@ def test_data_has_every_row_that_was_asked_for(capsys: pytest.CaptureFixture[str
     assert bench.main(["flip", "v*", "--json", "--rounds", "1", "--scale", "0.02"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in found["rows"]] == ["flip", "veto"]
-    assert len(found["published"]) == 4
+    assert len(found["published"]) == 5
 
 
 def test_the_table_has_a_line_for_each_row_and_the_published_figures(

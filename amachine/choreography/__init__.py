@@ -1,1 +1,173 @@
-"""One script for many roles: checked as a whole, and projected to one machine per role."""
+"""One script for many roles: checked as a whole, and projected to one machine per role.
+
+What is needed to write a choreography and to check it is loaded here; engines, channels and drawings when they are first named.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from amachine.choreography.diagnostics import CODES, ChoreographyError, Diagnostic, Level
+from amachine.choreography.functions.scripted import NotCalled, ScriptFunction, choreography
+from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed, StepTimeout, Violation
+from amachine.choreography.playing.events import (
+    EpochBegun,
+    Event,
+    FrameDropped,
+    RoleEnded,
+    RoleLost,
+    StageTracer,
+    Step,
+)
+from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
+from amachine.choreography.scenes.words import (
+    Barrier,
+    Exit,
+    Msg,
+    Onward,
+    Region,
+    Scene,
+    Sent,
+    To,
+    after,
+    ignore,
+    weight,
+)
+from amachine.choreography.script import Inform, Place, Script
+from amachine.choreography.whole import Choreography
+
+if TYPE_CHECKING:
+    from amachine.choreography.builder import Builder, SceneBuilder
+    from amachine.choreography.canonical import fingerprint, first_difference, parse, to_dict
+    from amachine.choreography.explore import Report, explore
+    from amachine.choreography.local import Give, LocalMachine, LocalState, Take
+    from amachine.choreography.playing.checkpoints import checkpoint, restore
+    from amachine.choreography.playing.joining import Joined
+    from amachine.choreography.playing.machines import MachineSeat, RoleMachine, machine_type
+    from amachine.choreography.playing.memory import memory_pair
+    from amachine.choreography.playing.play import Play
+    from amachine.choreography.playing.session import SessionMachine
+    from amachine.choreography.playing.stage import Stage
+    from amachine.choreography.playing.tables import SentWrong
+    from amachine.choreography.playing.tally import Failure, Tally
+    from amachine.choreography.seeing.drawing import DrawingError, Graph
+    from amachine.choreography.seeing.stuck import Stuck
+    from amachine.choreography.seeing.trace import Trace, TraceError, TraceFile
+
+_LATER = {
+    "Builder": "builder",
+    "SceneBuilder": "builder",
+    "fingerprint": "canonical",
+    "first_difference": "canonical",
+    "parse": "canonical",
+    "to_dict": "canonical",
+    "Report": "explore",
+    "explore": "explore",
+    "Give": "local",
+    "LocalMachine": "local",
+    "LocalState": "local",
+    "Take": "local",
+    "checkpoint": "playing.checkpoints",
+    "restore": "playing.checkpoints",
+    "Joined": "playing.joining",
+    "MachineSeat": "playing.machines",
+    "RoleMachine": "playing.machines",
+    "machine_type": "playing.machines",
+    "memory_pair": "playing.memory",
+    "Play": "playing.play",
+    "SessionMachine": "playing.session",
+    "Stage": "playing.stage",
+    "SentWrong": "playing.tables",
+    "Failure": "playing.tally",
+    "Tally": "playing.tally",
+    "DrawingError": "seeing.drawing",
+    "Graph": "seeing.drawing",
+    "Stuck": "seeing.stuck",
+    "Trace": "seeing.trace",
+    "TraceError": "seeing.trace",
+    "TraceFile": "seeing.trace",
+}
+
+__all__ = [
+    "CODES",
+    "Barrier",
+    "Builder",
+    "Channel",
+    "ChannelClosed",
+    "Choreography",
+    "ChoreographyError",
+    "Diagnostic",
+    "DrawingError",
+    "Ending",
+    "EpochBegun",
+    "Event",
+    "Exit",
+    "Failure",
+    "Frame",
+    "FrameDropped",
+    "Give",
+    "Graph",
+    "Inform",
+    "Joined",
+    "Kind",
+    "Level",
+    "LocalMachine",
+    "LocalState",
+    "MachineSeat",
+    "Msg",
+    "NotCalled",
+    "Onward",
+    "Outcome",
+    "Place",
+    "Play",
+    "PlayFailed",
+    "Region",
+    "Report",
+    "RoleEnded",
+    "RoleLost",
+    "RoleMachine",
+    "Scene",
+    "SceneBuilder",
+    "Script",
+    "ScriptFunction",
+    "Sent",
+    "SentWrong",
+    "SessionMachine",
+    "Stage",
+    "StageTracer",
+    "Step",
+    "StepTimeout",
+    "Stuck",
+    "Take",
+    "Tally",
+    "To",
+    "Trace",
+    "TraceError",
+    "TraceFile",
+    "Violation",
+    "after",
+    "checkpoint",
+    "choreography",
+    "explore",
+    "fingerprint",
+    "first_difference",
+    "ignore",
+    "machine_type",
+    "memory_pair",
+    "parse",
+    "restore",
+    "to_dict",
+    "weight",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -11,7 +11,17 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Give", "LocalMachine", "LocalState", "Take"]
+from amachine.choreography.script import EXIT
+
+__all__ = ["DONE", "Give", "LocalMachine", "LocalState", "Take", "final_name"]
+
+DONE = "Done"
+"""The state in which a role ends at the plain exit, or where it cannot tell at which exit the whole is."""
+
+
+def final_name(exits: tuple[str, ...]) -> str:
+    """The name of the state in which a role ends that knows the whole to be at one of these exits."""
+    return exits[0] if len(exits) == 1 and exits[0] != EXIT else DONE
 
 
 @attrs.frozen
@@ -84,8 +94,13 @@ class LocalState:
 
     @property
     def ends(self) -> bool:
-        """There is nothing more to play."""
-        return bool(self.exits) and not self.takes
+        """There is nothing more to play: the whole is at an exit, or goes on without this role."""
+        return not self.takes and not self.gives
+
+    @property
+    def final(self) -> str:
+        """The name of the state in which a role ends that ends here."""
+        return final_name(self.exits)
 
     @property
     def hears(self) -> tuple[str, ...]:

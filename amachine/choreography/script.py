@@ -166,6 +166,20 @@ class Script:
             region = self.regions[region].parent
         return tuple(found)
 
+    def entries(self, region: str) -> tuple[str, ...]:
+        """The ids of the scenes through which a region is entered: with one around them, its own and those of inner ones."""
+        inside = {id for id in self.reachable() if region in self.innermost(id)}
+        first = [
+            self.start,
+            *(
+                branch.next
+                for id in self.reachable()
+                if id not in inside
+                for branch in self.scenes[id].branches
+            ),
+        ]
+        return tuple(id for id in dict.fromkeys(first) if id in inside)
+
     def without(self, lost: str, start: str) -> Script:
         """The choreography of those who are left when a role is lost: what follows a scene, or is an exit, without regions."""
         kept = self.reachable(start)

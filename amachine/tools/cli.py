@@ -15,6 +15,7 @@ from typing import Any
 from amachine.tools.colour import Parser
 
 COMMANDS = {
+    "choreo": ("amachine.tools.choreo", "check, explain, draw and play choreographies"),
     "demo": ("amachine.tools.demo.command", "run a real workflow: hash and compress the files of a folder"),
     "graph": ("amachine.tools.graph", "draw a schema as a Mermaid diagram"),
     "lint": ("amachine.tools.lint", "find states, groups and handlers that can never be what they say"),

@@ -81,16 +81,8 @@ def find(target: str) -> Target:
     Errors: `NotFound`, which names the nearest; `SchemaError` for a file of states; whatever the user's code raises.
     """
     if target.endswith(".json"):
-        return Target(target, _read_schema(target))
-    where, _, path = target.rpartition(":")
-    if not where or not path:
-        raise NotFound(f"{target!r} names no class: write module:Class, such as amachine.tools.demo:FileFlow")
-    found: object = _module(where)
-    for name in path.split("."):
-        if not hasattr(found, name):
-            known = [each for each in dir(found) if not each.startswith("_")]
-            raise NotFound(f"{where} has no {name!r}{nearest(name, known)}")
-        found = getattr(found, name)
+        return Target(target, Schema.parse(read_json(target), name=Path(target).stem))
+    found = look_up(target, such_as="amachine.tools.demo:FileFlow")
     made = ""
     if not isinstance(found, type | Machine | Schema) and callable(found):
         if iscoroutinefunction(found):
@@ -106,27 +98,51 @@ def find(target: str) -> Target:
     raise NotFound(f"{target} {made or 'is '}no Machine or States class, Schema or machine, but {kind}")
 
 
-def _read_schema(file: str) -> Schema:
-    path = Path(file)
+def look_up(target: str, *, such_as: str) -> object:
+    """What `module:name` or `file.py:name` names, as it is; `such_as` is one to be shown to who writes something else.
+
+    Errors: `NotFound`, which names the nearest; whatever the user's code raises.
+    """
+    where, _, path = target.rpartition(":")
+    if not where or not path:
+        raise NotFound(f"{target!r} names no class: write module:Class, such as {such_as}")
+    found: object = load_module(where)
+    for name in path.split("."):
+        if not hasattr(found, name):
+            known = [each for each in dir(found) if not each.startswith("_")]
+            raise NotFound(f"{where} has no {name!r}{nearest(name, known)}")
+        found = getattr(found, name)
+    return found
+
+
+def read_json(file: str) -> Any:
+    """The data of a JSON file. Errors: `NotFound`."""
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(Path(file).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotFound(f"there is no file {file}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NotFound(f"{file} cannot be read: {error}") from error
-    return Schema.parse(data, name=path.stem)
 
 
-def _module(where: str) -> object:
+def load_module(where: str) -> object:
+    """The module of that name, or in that file, imported. Errors: `NotFound`; whatever the user's code raises."""
     if where.endswith(".py"):
         path = Path(where)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
+        loaded = sys.modules.get(path.stem)
+        if loaded is not None and getattr(loaded, "__file__", None) == str(path.resolve()):
+            return loaded  # a second part of it is asked for
+        spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
         if spec is None or spec.loader is None or not path.is_file():
             raise NotFound(f"there is no file {where}")
         module = importlib.util.module_from_spec(spec)
         sys.modules[path.stem] = module  # what it declares looks itself up by its module's name
         sys.path.insert(0, str(path.parent))
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[path.stem]
+            raise
         return module
     sys.path.insert(0, "")  # as with `python -m`: modules of this folder count
     try:

@@ -1,1 +1,64 @@
-"""How frames travel between processes."""
+"""How frames travel between processes: `connect` to where another process does `listen`, and open sessions.
+
+Every session of a connection is a `Channel` of its own, for `choreography.join`; `serve` plays one role with everybody who
+comes. Names are loaded when they are first used: whoever only asks whether a type can travel needs no socket.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amachine.choreography.wire.channel import WireChannel
+    from amachine.choreography.wire.codec import Codec, Standard, Unreadable, Unsendable
+    from amachine.choreography.wire.connection import Connection
+    from amachine.choreography.wire.handshake import HandshakeError, Resume, VersionMismatch
+    from amachine.choreography.wire.listening import Listener
+    from amachine.choreography.wire.opening import Transport, connect, listen
+    from amachine.choreography.wire.serving import Caller, Server, serve, serving
+    from amachine.choreography.wire.terms import Terms
+
+_WHERE = {
+    "channel": ("WireChannel",),
+    "codec": ("Codec", "Standard", "Unreadable", "Unsendable"),
+    "connection": ("Connection",),
+    "handshake": ("HandshakeError", "Resume", "VersionMismatch"),
+    "listening": ("Listener",),
+    "opening": ("Transport", "connect", "listen"),
+    "serving": ("Caller", "Server", "serve", "serving"),
+    "terms": ("Terms",),
+}
+_LATER = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [
+    "Caller",
+    "Codec",
+    "Connection",
+    "HandshakeError",
+    "Listener",
+    "Resume",
+    "Server",
+    "Standard",
+    "Terms",
+    "Transport",
+    "Unreadable",
+    "Unsendable",
+    "VersionMismatch",
+    "WireChannel",
+    "connect",
+    "listen",
+    "serve",
+    "serving",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

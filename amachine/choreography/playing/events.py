@@ -6,14 +6,16 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from amachine.choreography.playing.frames import Frame
 from amachine.tracers.base import Tracer
 
-__all__ = ["EpochBegun", "Event", "RoleEnded", "RoleLost", "StageTracer", "Step"]
+__all__ = ["EpochBegun", "Event", "FrameDropped", "RoleEnded", "RoleLost", "StageTracer", "Step"]
 
 
-@attrs.frozen
+# One is made for every step that somebody watches, and a frozen class of so many fields takes six times as long to make.
+@attrs.define(unsafe_hash=True)
 class Step:
-    """A role took a step: it chose a branch and told the others, or a frame reached it."""
+    """A role took a step: it chose a branch and told the others, or a frame reached it. Nobody changes it."""
 
     session: str
     role: str
@@ -60,6 +62,18 @@ class EpochBegun:
 
 
 @attrs.frozen
+class FrameDropped:
+    """A frame came too late or twice, and nothing was done about it."""
+
+    session: str
+    role: str
+    peer: str
+    """Who had sent it."""
+    frame: Frame
+    why: str
+
+
+@attrs.frozen
 class RoleEnded:
     """A role is through: in an exit, or in `Aborted`, and why."""
 
@@ -69,7 +83,7 @@ class RoleEnded:
     why: str
 
 
-Event: TypeAlias = Step | RoleLost | EpochBegun | RoleEnded
+Event: TypeAlias = Step | RoleLost | EpochBegun | FrameDropped | RoleEnded
 
 
 class StageTracer(Tracer):

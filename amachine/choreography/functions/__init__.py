@@ -1,0 +1,1 @@
+"""Choreographies as functions: ordinary typed Python that is read, and never run."""

@@ -1,0 +1,1 @@
+"""What roles see and know, as the rooms of `check`, `project` and `inform` need it. Nothing here is for users."""

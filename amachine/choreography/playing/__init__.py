@@ -1,0 +1,1 @@
+"""Choreographies while they are played: tables and machines, players and stages, losses and recoveries."""

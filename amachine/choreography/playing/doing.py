@@ -1,0 +1,131 @@
+"""How a role's functions are called: plain ones plainly, and one that takes its time as a task, one at a time.
+
+What came to its end while all is held waits for `release`; what was halted never comes to anything. Decides nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from inspect import isawaitable, iscoroutine
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+if TYPE_CHECKING:
+    from amachine.choreography.playing.ground import Ground
+
+__all__ = ["Doing"]
+
+
+class Doing:
+    """What one player is doing. `raised` is told of what a function raises, with the function's name."""
+
+    def __init__(self, raised: Callable[[str, Exception], None]) -> None:
+        self.ground: Ground
+        """Where tasks run."""
+        self.inside = ""
+        """The name of the function that takes its time; nothing while none does."""
+        self.era = 0
+        """How often it was halted: whoever waits for something compares."""
+        self.held = False
+        self._raised = raised
+        self._scope: anyio.CancelScope | None = None
+        self._kept: Callable[[], object] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Some task has not come to its end."""
+        return self._scope is not None
+
+    def call(
+        self,
+        fn: Callable[..., Any],
+        given: tuple[Any, ...],
+        then: Callable[[Any], object],
+        name: str,
+        *,
+        late: Callable[[], tuple[float, Any] | None] | None = None,
+    ) -> None:
+        """Call a function, then `then` with what it returned: at once, or when it is done.
+
+        `late` is asked where it takes its time: for how many seconds it may, and what is taken for its result when it is
+        cancelled then.
+        """
+        era = self.era
+        try:
+            result = fn(*given)
+        except Exception as error:  # noqa: BLE001  # whatever a user's function raises ends its role
+            if era == self.era:
+                self._raised(name, error)
+            return
+        if era != self.era:  # the function itself has ended its role
+            if iscoroutine(result):
+                result.close()
+        elif result is None or type(result) is tuple or not isawaitable(result):
+            then(result)
+        else:
+            self.start(result, then, name, late=None if late is None else late())
+
+    def start(
+        self,
+        work: Awaitable[Any],
+        then: Callable[[Any], object],
+        name: str,
+        *,
+        late: tuple[float, Any] | None = None,
+    ) -> None:
+        """Await this as a task, then call `then` with its result."""
+        self._scope = anyio.CancelScope()
+        self.inside = name
+        self.ground.start(self._run, self._scope, work, then, name, late)
+
+    async def _run(
+        self,
+        scope: anyio.CancelScope,
+        work: Awaitable[Any],
+        then: Callable[[Any], object],
+        name: str,
+        late: tuple[float, Any] | None,
+    ) -> None:
+        result: Any = None
+        failure: Exception | None = None
+        with scope:
+            try:
+                with anyio.move_on_after(None if late is None else late[0]) as limit:
+                    result = await work
+                if late is not None and limit.cancelled_caught:
+                    result = late[1]
+            except Exception as error:  # noqa: BLE001  # as above
+                failure = error
+        if self._scope is not scope:
+            return  # it was halted: whatever came of it comes too late
+        self._scope = None
+        self.inside = ""
+        if failure is not None:
+            self._raised(name, failure)
+        elif self.held:
+            self.keep(partial(then, result))
+        else:
+            then(result)
+
+    def keep(self, what: Callable[[], object]) -> None:
+        """Call this when what is held is released."""
+        self._kept = what
+
+    def halt(self) -> None:
+        """Cancel what runs, and forget what was kept. Nothing is called any more for what began before."""
+        self.era += 1
+        self._kept = None
+        scope, self._scope = self._scope, None
+        self.inside = ""
+        if scope is not None:
+            scope.cancel()
+
+    def release(self) -> bool:
+        """Go on with what was kept while all was held. False if that was nothing."""
+        self.held = False
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept()
+        return kept is not None

@@ -1,0 +1,149 @@
+"""What players stand on: turns in one queue, deadlines in one heap, tasks in one group. Knows no player and no frame.
+
+A turn is a plain call. Turns are made in the order in which they were asked for, never one inside another; so whatever a
+turn causes is done after it, and a role that goes on and on lets all others have theirs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+import anyio.lowlevel
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Alarm", "Ground"]
+
+BURST = 500
+"""So many turns are made before other tasks of the program may run."""
+
+
+class Ground:
+    """Use it as `async with Ground() as ground`: turns are made, and tasks run, until that is left, which cancels all tasks."""
+
+    def __init__(self) -> None:
+        self.turns: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        """What is to be done next, in order: functions with their arguments."""
+        self._alarms: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = count()
+        self._bell = anyio.Event()
+        self._asleep = False
+        self.clock = 0.0
+        """When the turns that are being made began, in seconds: a look at it costs nothing."""
+        self._group = anyio.create_task_group()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        self._group.start_soon(self._run)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._group.cancel_scope.cancel()
+        if isinstance(error, Exception):  # it is raised as it is, and not in a group
+            await self._group.__aexit__(None, None, None)
+            return False
+        return await self._group.__aexit__(kind, error, trace)
+
+    def soon(self, turn: Callable[..., object], *args: Any) -> None:
+        """Call this after all that was asked for before. From tasks of the same event loop."""
+        self.turns.append((turn, args))
+        if self._asleep:
+            self._ring()
+
+    def start(self, work: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
+        """Run this as a task. What it raises ends all that stands on this ground: it had better catch it."""
+        self._group.start_soon(work, *args)
+
+    def at(self, when: float, turn: Callable[[], object]) -> None:
+        """Call this when it is that time, by the clock of the event loop."""
+        heapq.heappush(self._alarms, (when, next(self._numbers), turn))
+        if self._asleep:
+            self._ring()
+
+    def now(self) -> float:
+        """The time, in seconds, by the clock of the event loop."""
+        return anyio.current_time()
+
+    def _ring(self) -> None:
+        self._asleep = False
+        self._bell.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._burst()
+            if self.turns:
+                await anyio.lowlevel.checkpoint()
+            else:
+                await self._sleep()
+            if self._alarms:
+                self._wake_who_is_due()
+
+    def _burst(self) -> None:
+        turns = self.turns
+        self.clock = anyio.current_time()
+        for _ in range(BURST):
+            if not turns:
+                break
+            turn, args = turns.popleft()
+            turn(*args)
+
+    async def _sleep(self) -> None:
+        """Until there is a turn to make, or the first alarm is due."""
+        self._bell = anyio.Event()
+        self._asleep = True
+        if not self._alarms:
+            await self._bell.wait()
+            return
+        with anyio.CancelScope(deadline=self._alarms[0][0]):
+            await self._bell.wait()
+        self._asleep = False
+
+    def _wake_who_is_due(self) -> None:
+        now = anyio.current_time()
+        while self._alarms and self._alarms[0][0] <= now:
+            self.turns.append((heapq.heappop(self._alarms)[2], ()))
+
+
+class Alarm:
+    """One deadline, which may be set anew as often as steps are taken: that costs no change in the heap of the ground."""
+
+    def __init__(self) -> None:
+        self.ground: Ground
+        """Whose clock counts."""
+        self.deadline: float | None = None
+        """When it rings; None while it is off."""
+        self._late: Callable[[], object] = _nothing
+        self._next: float | None = None  # when the ground calls back: not after the deadline, maybe before
+
+    def set(self, seconds: float, late: Callable[[], object]) -> None:
+        """Call `late` in so many seconds, and nothing that was set before."""
+        self._late = late
+        self.deadline = self.ground.now() + seconds
+        self._ask()
+
+    def _ask(self) -> None:
+        if self.deadline is not None and (self._next is None or self._next > self.deadline):
+            self._next = self.deadline
+            self.ground.at(self.deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._next = None
+        if self.deadline is None:
+            return
+        if self.ground.now() < self.deadline:
+            self._ask()
+        else:
+            self.deadline = None
+            self._late()
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,45 @@
+"""What a player has to do with its channels: hear what comes, no faster than it takes it, and say goodbye. No rule is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from amachine.choreography.playing.frames import ChannelClosed
+from amachine.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from amachine.choreography.playing.frames import Channel, Frame
+    from amachine.choreography.playing.peers import Peer
+    from amachine.choreography.playing.player import Player
+
+__all__ = ["GOODBYE", "hear", "say_goodbye"]
+
+GOODBYE = 5.0
+"""Seconds that a player has to say goodbye to a peer that takes nothing any more."""
+
+
+async def hear(player: Player, peer: Peer) -> None:
+    """Hand over what comes from a peer until the player is through, or nothing more comes."""
+    try:
+        while player.ended is None:
+            await peer.wait_for_room()
+            player.deliver(peer.name, await peer.channel.receive())
+    except ChannelClosed as closed:
+        if closed.reason is not None:
+            player.deliver(peer.name, closed.reason)
+        else:
+            player.lost(peer.name, closed.why)
+    except ProtocolError as error:
+        if player.ended is None:
+            player.troubles.unreadable(peer, error)
+
+
+async def say_goodbye(channel: Channel, frame: Frame) -> None:
+    """Close a channel with this as the reason, even while all else is being cancelled."""
+    with anyio.move_on_after(GOODBYE, shield=True):
+        try:
+            await channel.aclose(frame)
+        except ChannelClosed:
+            pass

@@ -1,0 +1,224 @@
+"""One role of a session, played over channels to the others, wherever they are: `async with choreography.join(…) as role`.
+
+It ties a player to its channels, and decides nothing. A channel that pushes its frames needs no task here; one that does
+not is read by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+
+import anyio
+
+from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed
+from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
+from amachine.choreography.playing.ground import Ground
+from amachine.choreography.playing.play import Playable, role_name
+from amachine.choreography.playing.player import Player
+from amachine.choreography.playing.seat import TableSeat
+from amachine.choreography.playing.watching import of_machines
+from amachine.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from amachine.choreography.local import LocalState
+    from amachine.choreography.playing.peers import Peer
+    from amachine.choreography.playing.seat import Seat
+    from amachine.machine import Machine
+    from amachine.tracers.base import Tracer
+
+__all__ = ["Joined", "join"]
+
+
+class Joined:
+    """One role while it is played. Leaving its `async with` before it has ended says BYE{cancelled} to all peers.
+
+    `channels` has one for each role that this one talks to. `engine` is what the role is kept in; `tracers` see its steps, and if
+    one of them looks at machines, the role is a machine. `patience` is the seconds that it waits for a frame, where its scene
+    does not say. `session` is the name that tracers and machines see; by default, that of the channels.
+
+    Errors: `LookupError` for a role that is none, and where a channel is missing; `ValueError` where one leads to somebody else.
+    """
+
+    def __init__(
+        self,
+        choreography: Playable,
+        role: type | str,
+        me: Any,
+        channels: Mapping[Any, Channel],
+        *,
+        engine: Literal["table", "machine"] = "table",
+        tracers: Iterable[Tracer] = (),
+        patience: float | None = None,
+        session: str | None = None,
+    ) -> None:
+        script = choreography.script
+        self.choreography = choreography
+        self.role = role_name(script, role)
+        self.channels = {role_name(script, peer): channel for peer, channel in channels.items()}
+        self._check()
+        names = [getattr(channel, "session", None) for channel in self.channels.values()]
+        self.session = session or next(filter(None, names), None) or script.name
+        tracers = tuple(tracers)
+        machine_tracers = of_machines(tracers)
+        local = choreography.tables[self.role].machine
+        self.machine: Machine | None = None
+        """The machine that the role is kept in; None with the table engine."""
+        seat: Seat
+        if engine == "machine" or machine_tracers:
+            from amachine.choreography.playing.machines import MachineSeat
+
+            seat = MachineSeat(local, self.session, tracers=machine_tracers)
+            self.machine = seat.machine
+        else:
+            seat = TableSeat(local)
+        self.player = Player(
+            choreography,
+            self.role,
+            me,
+            self.channels,
+            session=self.session,
+            seat=seat,
+            tracers=tracers,
+            patience=patience,
+            on_end=self._ended,
+        )
+        self._over = anyio.Event()
+        self._ground = Ground()
+
+    def __repr__(self) -> str:
+        return f"<Joined {self.session}: {self.player!r}>"
+
+    def _check(self) -> None:
+        role, script = self.role, self.choreography.script
+        for peer, channel in self.channels.items():
+            me = getattr(channel, "me", role)
+            if peer == role or channel.peer != peer or me != role:
+                leads = f"from {me} to {channel.peer}" if me != role else f"to {channel.peer}"
+                raise ValueError(f"the channel that is given {role} for {peer} leads {leads}")
+        missing = [peer for peer in self.choreography.tables[role].machine.peers if peer not in self.channels]
+        if missing:
+            raise LookupError(
+                f"{role} cannot play {script.name}: there is no channel to {' or '.join(missing)}"
+            )
+
+    async def __aenter__(self) -> Self:
+        await self._ground.__aenter__()
+        self.player.begin(self._ground)
+        for name, channel in self.channels.items():
+            _Ear(self.player, self.player.peers[name], channel, self._ground).open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self.player.cancel()
+        return await self._ground.__aexit__(kind, error, trace)
+
+    @property
+    def present(self) -> LocalState:
+        """Where it stands."""
+        return self.player.present
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended; None until then."""
+        return self.player.ended
+
+    def when(self, *states: Any, **options: Any) -> Any:
+        """Wait for states of its machine: see `Machine.when`. Errors: `RuntimeError` with the table engine."""
+        if self.machine is None:
+            raise RuntimeError(
+                f"{self.role} is no machine that could be waited for: join with engine='machine'"
+            )
+        return self.machine.when(*states, **options)
+
+    def leave(self, why: str = "cancelled") -> None:
+        """Leave the session now, telling all peers why. Nothing happens if it has ended."""
+        self.player.cancel(why)
+
+    async def ended(self, *, raise_errors: bool = False) -> Ending:
+        """Wait until the role is through, and say how. With `raise_errors`, one that came to no exit raises.
+
+        Errors: `PlayFailed`; its cause is what a function raised.
+        """
+        await self._over.wait()
+        ending = self.player.ended or Ending(self.role, "")
+        if raise_errors and ending.aborted:
+            outcome = Outcome(self.choreography.script.name, {self.role: ending})
+            raise PlayFailed(outcome) from ending.error
+        return ending
+
+    def _ended(self, _: Player) -> None:
+        self._over.set()
+
+
+join = Joined
+"""`async with join(choreography, role, me, channels) as role`."""
+
+
+@runtime_checkable
+class _Pushing(Protocol):
+    """A channel that hands its frames over by itself."""
+
+    def listen(self, deliver: Callable[[Frame], object], lost: Callable[[ChannelClosed], object], /) -> None:
+        """From now on, call `deliver` with each frame; where that returns False, wait for `go_on`. At last call `lost`."""
+        ...
+
+    def go_on(self) -> None:
+        """There is room again."""
+        ...
+
+
+class _Ear:
+    """What hears one peer."""
+
+    def __init__(self, player: Player, peer: Peer, channel: Channel, ground: Ground) -> None:
+        self.player = player
+        self.peer = peer
+        self.channel = channel
+        self.ground = ground
+
+    def open(self) -> None:
+        if isinstance(self.channel, _Pushing):
+            self.channel.listen(self.take, self.lost)
+        else:
+            self.ground.start(self.read, self.channel)
+
+    def take(self, frame: Frame) -> bool:
+        """A frame was pushed. False if it has to wait."""
+        if frame.kind in {Kind.MSG, Kind.INFORM} and not self.peer.has_room and self.player.ended is None:
+            self.ground.start(self.wait)
+            return False
+        self.player.deliver(self.peer.name, frame)
+        return True
+
+    async def wait(self) -> None:
+        await self.peer.wait_for_room()
+        if isinstance(self.channel, _Pushing):
+            self.channel.go_on()
+
+    async def read(self, channel: Channel) -> None:
+        try:
+            while self.player.ended is None:
+                await self.peer.wait_for_room()
+                self.player.deliver(self.peer.name, await channel.receive())
+        except ChannelClosed as closed:
+            self.lost(closed)
+        except ProtocolError as error:
+            self.bad(error)
+
+    def lost(self, closed: ChannelClosed) -> None:
+        if closed.reason is not None:
+            self.player.deliver(self.peer.name, closed.reason)
+        elif isinstance(closed.__cause__, ProtocolError):
+            self.bad(closed.__cause__)
+        else:
+            self.player.lost(self.peer.name, closed.why)
+
+    def bad(self, error: ProtocolError) -> None:
+        if self.player.ended is None:
+            self.player.troubles.unreadable(self.peer, error)

@@ -1,0 +1,340 @@
+"""Roles as machines: the seat that keeps a role's present state in a real `Machine`, whose schema is what it plays.
+
+A step of the player is one mutation: `Enter` refuses what is not the player's own next step, `State` runs the functions. So
+tracers, waits, relations with states of the user's own, clocks and snapshots work as on every machine. All machines of
+one role share a class, which has the schema and the handlers. Nothing here reads a frame or decides what to play.
+"""
+
+# pyright: reportPrivateUsage=false
+# The rooms of a machine share its memory; nobody else does.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
+from weakref import WeakKeyDictionary
+
+from amachine.choreography.local import LocalMachine, LocalState
+from amachine.choreography.playing.endings import Violation
+from amachine.choreography.playing.schemas import (
+    CLOSING,
+    SCRIPT,
+    SESSION_UP,
+    STEP_TIMEOUT,
+    TROUBLE,
+    VIOLATION,
+    Extra,
+    lost,
+    schema_of,
+    script_names,
+    up,
+)
+from amachine.choreography.playing.seat import ABORTED, Owner, StepArgs
+from amachine.declare import Handler, Phase, Rule, StatesMeta
+from amachine.machine import Machine, Options
+from amachine.mutation import Kind, Result
+
+if TYPE_CHECKING:
+    from amachine.event import Event
+
+__all__ = ["MachineSeat", "RoleMachine", "machine_type", "schema_of"]
+
+_ADD = Kind.ADD
+_TROUBLES = {"Violation": VIOLATION, "Cancelled": CLOSING}
+"""By kind of trouble, the state that says so, if it is not just `Trouble`: that comes with each of them."""
+
+_types: WeakKeyDictionary[LocalMachine, type[RoleMachine]] = WeakKeyDictionary()
+
+
+class RoleMachine(Machine):
+    """The machine of one role in one session. Only its player moves it along the script; all else is as on every machine.
+
+    Its classes are made by `machine_type`. Removing `SessionUp`, or adding `Closing`, leaves the session.
+    """
+
+    __slots__ = ("_seat",)
+
+    _seat: MachineSeat
+
+    _masks: ClassVar[Mapping[str, int]]
+    _ups: ClassVar[Mapping[str, int]]
+    """By peer, its `<Peer>Up`."""
+    _needed: ClassVar[int]
+    """Those of the peers without whom the session is not up."""
+    _ways: ClassVar[Mapping[int, frozenset[tuple[str, str, str]]]]
+    """By index of a state, the steps that lead to it: the state that they leave, scene and label."""
+
+    def _by_a_step_of_its_player(self, event: Event[StepArgs]) -> bool:
+        """Enter of every state of the script: nobody else enters it, and the player only where a step leads."""
+        seat, args = self._seat, event.args
+        if args is not seat.pending or args.epoch < seat.epoch:
+            return False
+        return not args.scene or (seat.state.name, args.scene, args.label) in self._ways[event.call.state]
+
+    def _functions(self, event: Event[StepArgs]) -> None:
+        """State of every state of the script: what the role does there."""
+        seat = self._seat
+        seat.state, then = seat.target, seat.then
+        seat.pending, seat.then, seat.epoch = _NOBODYS, None, event.args.epoch
+        if then is not None:
+            then()
+
+    def _unless_it_was_left(self, _event: Event[None]) -> bool:
+        """Enter of `SessionUp`."""
+        return not self._seat.leaving
+
+    def _leave(self, event: Event[None]) -> None:
+        """End of `SessionUp`: removed by hand, it does not come back by itself."""
+        if event.transition.kind is Kind.REMOVE and SESSION_UP in event.transition.called:
+            self._seat.leaving = True
+            self.add(CLOSING)
+
+    def _cancel(self, event: Event[None]) -> None:
+        """State of `Closing`, and of `Aborted` where somebody else than the player brought it about."""
+        self._seat.cancelled(str(event.state))
+
+
+_NOBODYS: Any = object()
+"""What no step is."""
+
+
+def machine_type(local: LocalMachine, *, states: Extra | None = None) -> type[RoleMachine]:
+    """The class of the machines that play a role; with `states` of the user's own, made anew each time: keep it.
+
+    Errors: `ChoreographyError`, as those of `schema_of`.
+    """
+    found = _types.get(local) if states is None else None
+    if found is not None:
+        return found
+    schema = schema_of(local, extra=states)
+    script = script_names(local)
+    ways: dict[int, set[tuple[str, str, str]]] = {schema.index[name]: set() for name in script}
+    for state, edge in local.edges():
+        ways[schema.index[edge.next]].add((state.name, edge.scene, edge.label))
+    kept = RoleMachine.__dict__
+
+    def handler(name: str, phase: Phase, *at: str) -> Handler:
+        return Handler(kept[name], tuple(Rule(phase, state) for state in at))
+
+    body = {
+        "__module__": __name__,
+        "__slots__": (),
+        "__doc__": f"Plays {local.role}.",
+        "__schema__": schema,
+        "_masks": {name: 1 << i for i, name in enumerate(schema.names)},
+        "_ups": {peer: 1 << schema.index[up(peer)] for peer in local.peers},
+        "_needed": schema.require[schema.index[SESSION_UP]],
+        "_ways": {at: frozenset(steps) for at, steps in ways.items()},
+        "_by_a_step_of_its_player": handler("_by_a_step_of_its_player", Phase.ENTER, *script),
+        "_functions": handler("_functions", Phase.STATE, *script),
+        "_unless_it_was_left": handler("_unless_it_was_left", Phase.ENTER, SESSION_UP),
+        "_leave": handler("_leave", Phase.END, SESSION_UP),
+        "_cancel": handler("_cancel", Phase.STATE, CLOSING, ABORTED),
+    }
+    made = cast("type[RoleMachine]", StatesMeta(local.role, (RoleMachine,), body))
+    if states is None:
+        _types[local] = made
+    return made
+
+
+class MachineSeat:
+    """A role's present state, kept in a machine. See `Seat` for what each method means.
+
+    `kind` is the class of the machine, from `machine_type`, where users have states of their own; `options` are those of every
+    machine: handlers, tracers, a parent.
+    """
+
+    __slots__ = (
+        "_coming", "_hushed", "_owner", "_stands", "epoch", "leaving", "local", "machine", "pending", "state",
+        "target", "then", "why",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        local: LocalMachine,
+        session: str = "",
+        *,
+        kind: type[RoleMachine] | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        kind = kind or machine_type(local)
+        options.setdefault("handler_timeout", None)
+        self._take(local, kind(f"{session or 'session'}/{local.role}", **options))
+        self._coming = kind._masks[SESSION_UP]
+
+    @classmethod
+    def resume(
+        cls,
+        local: LocalMachine,
+        data: Mapping[str, Any],
+        *,
+        kind: type[RoleMachine] | None = None,
+        **options: Unpack[Options],
+    ) -> MachineSeat:
+        """A seat whose machine goes on where an exported one stood.
+
+        The first step may say again where it stands: then nothing is entered, and the functions run once more.
+        Errors: `RestoreError`; nothing is made then.
+        """
+        kind = kind or machine_type(local)
+        options.setdefault("handler_timeout", None)
+        machine = kind.restore(data, **options)
+        seat = cls.__new__(cls)
+        seat._take(local, machine)
+        seat._stands = True
+        standing = machine.active_in(SCRIPT)
+        if standing is not None:
+            seat.state = local.by_name.get(standing) or LocalState(standing, ())
+            seat.epoch = getattr(machine[standing].args, "epoch", 0)
+        return seat
+
+    def _take(self, local: LocalMachine, machine: RoleMachine) -> None:
+        self.local = local
+        self.machine = machine
+        self.state = self.target = local.start
+        self.pending: Any = _NOBODYS
+        """The arguments of the step that is being taken: no others are let in."""
+        self.then: Callable[[], None] | None = None
+        self.epoch = 0
+        self.why = ""
+        """Why the last step was refused: in the machine's words, with the handler that said no."""
+        self.leaving = False
+        """Somebody has removed `SessionUp`."""
+        self._owner: Owner | None = None
+        self._hushed = False
+        """The player knows that there is trouble."""
+        self._stands = False
+        """The machine goes on where another stood, and the player has not begun yet."""
+        self._coming = 0
+        """The states of peers who have come, and at first that of the session, which the machine was not told yet."""
+        machine._seat = self
+
+    def begun(self, epoch: int) -> None:
+        """The player is in the middle already: its next step is a new one."""
+        self.epoch, self._stands = epoch, False
+
+    # What the player calls.
+
+    def open(self, owner: Owner, /) -> None:
+        """A player begins to use it."""
+        self._owner = owner
+
+    def step(self, target: LocalState, args: StepArgs, then: Callable[[], None], /) -> bool:
+        """Enter a state; its State handler calls `then`. False if a handler, or a relation, refused: `why` says which."""
+        if (self._coming or self._stands) and self._goes_on(target, args):
+            then()
+            return True
+        machine = self.machine
+        self.pending, self.target, self.then = args, target, then
+        result = machine._submit(_ADD, machine._masks[target.name], args)
+        if self.pending is not args or (result.queued and self._await(result)):
+            return True
+        why = result.why or f"{target.name} is active already, and is not entered anew"
+        self.pending, self.then, self.why = _NOBODYS, None, why
+        return False
+
+    def _goes_on(self, target: LocalState, args: StepArgs) -> bool:
+        """What is done before the first step. Whether that only says again where a restored machine stands."""
+        if self._coming:
+            self._tell_peers()
+        stands, self._stands = self._stands, False
+        self.epoch = max(self.epoch, args.epoch)
+        return stands and not args.scene and target.name == self.state.name
+
+    def _await(self, result: Result) -> bool:
+        """A step that has to wait for its turn, because the machine is busy, counts as taken until it is refused."""
+
+        def look(done: Result) -> None:
+            if done.canceled and self.then is not None and self._owner is not None:
+                self.pending, self.then, self.why = _NOBODYS, None, done.why
+                self._owner.cancel(f"the machine of {self.local.role} refused a step: {done.why}")
+
+        wait = result.when_done()
+        if wait is not None:
+            wait.then(look)
+        return True
+
+    def recover(
+        self, _region: str, _lost: str, target: LocalState, args: StepArgs, then: Callable[[], None], /
+    ) -> bool:
+        """Leave trouble behind, and enter the state where a region goes on."""
+        self._hushed = False
+        machine = self.machine
+        again = (target.name,) if machine.is_active(target.name) and not target.repeats else ()
+        machine.remove(TROUBLE, ABORTED, *again)
+        return self.step(target, args, then)
+
+    def peer_up(self, peer: str, /) -> None:
+        """A peer has come. The machine is told when all have without whom the session is not up, in one mutation."""
+        self._coming |= self.machine._ups.get(peer, 0)
+        if self.machine._count_ or not self.machine._needed & ~self._coming:
+            self._tell_peers()
+
+    def _tell_peers(self) -> None:
+        machine, coming = self.machine, self._coming
+        self._coming = 0
+        if machine._needed & ~coming:
+            coming &= ~machine._masks[SESSION_UP]  # it comes by itself, when all are there
+        if coming:
+            machine._submit(_ADD, coming)
+
+    def peer_left(self, peer: str, /) -> None:
+        """It was up to its end: nothing changes."""
+
+    def peer_lost(self, peer: str, _why: str, /) -> None:
+        """A peer is gone that is needed: there is trouble, and relations say if a region recovers."""
+        self._hushed = True
+        states = (lost(peer), TROUBLE) if lost(peer) in self.machine._masks else (TROUBLE,)
+        self.machine.add(*states)
+
+    def trouble(self, kind: str, why: str, error: Exception | None, /) -> None:
+        """Enter the state of that kind of trouble, and `Trouble` where the role cannot go on."""
+        machine = self.machine
+        if kind == "StepTimeout":
+            machine.add(STEP_TIMEOUT)
+            return
+        self._hushed = True
+        state = _TROUBLES.get(kind, TROUBLE)
+        if kind == "Violation" and error is None:
+            error = Violation(why)
+        if error is None:
+            machine.add(state)
+        else:
+            machine.add_error(error, state)
+
+    def end(self, state: str, _why: str, /) -> None:
+        """Stand in the exit, or in `Aborted`."""
+        self._hushed = True
+        machine = self.machine
+        if state == ABORTED:
+            if not machine.is_active(ABORTED):
+                machine.add(TROUBLE, ABORTED)
+        elif state != self.state.name:
+            target = self.local.by_name.get(state) or LocalState(state, ())
+            self.step(target, StepArgs("", epoch=self.epoch), _nothing)
+
+    def close(self) -> None:
+        """Close the machine as soon as it is idle, unless it lives in an event loop: then whoever opened it does."""
+        machine = self.machine
+        if not machine.is_open:
+            machine.when_idle().then(self._close)
+
+    def _close(self, _: None) -> None:
+        if not self.machine.is_open:
+            self.machine.close()
+
+    # What the machine tells.
+
+    def cancelled(self, state: str) -> None:
+        """The machine left the session, and not because of its player."""
+        if not self._hushed and self._owner is not None:
+            self._hushed = True
+            why = "cancelled" if state == CLOSING else f"{state} was entered by hand"
+            self._owner.cancel(why)
+
+    def __repr__(self) -> str:
+        return f"<MachineSeat of {self.machine.id}: {self.state.name}>"
+
+
+def _nothing() -> None:
+    """What is done in an exit that is no state of its own."""

@@ -1,0 +1,420 @@
+"""One role at run time: it takes frames, calls the role's functions, sends frames. What goes wrong is dealt with in `troubles`.
+
+A player is driven from outside: `deliver` hands it a frame, `lost` tells that a peer is gone, `cancel` ends it. It never
+waits: functions that take their time run as tasks on its ground, and until one is done frames wait in the inboxes of the
+peers that sent them, which have a bound. It keeps no state but where it stands; its seat does.
+
+A step is: a branch was chosen, by a frame or by the role's own `send`; the seat enters the next state; there `on_…` is called,
+then `send` if it is the role's turn; what that chose is sent; and the step that follows is left to a later turn, so that others
+have theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+import anyio
+
+from amachine.choreography.playing.doing import Doing
+from amachine.choreography.playing.endings import Ending
+from amachine.choreography.playing.events import Event, FrameDropped, RoleEnded
+from amachine.choreography.playing.frames import Channel, Frame, Kind
+from amachine.choreography.playing.ground import Alarm, Ground
+from amachine.choreography.playing.hearing import hear, say_goodbye
+from amachine.choreography.playing.peers import Peer
+from amachine.choreography.playing.seat import ABORTED, Seat, StepArgs, TableSeat
+from amachine.choreography.playing.tables import RoleState, SentWrong
+from amachine.choreography.playing.telling import Telling
+from amachine.choreography.playing.troubles import Troubles, function_of
+from amachine.choreography.playing.watching import Watchers
+
+if TYPE_CHECKING:
+    from amachine.choreography.local import LocalState
+    from amachine.choreography.playing.agreement import Understudies
+    from amachine.choreography.playing.tables import Giving, Tables, Taking
+    from amachine.choreography.script import Script
+    from amachine.tracers.base import Tracer
+
+__all__ = ["ROOM", "Performed", "Player"]
+
+ROOM = 16
+"""How many frames of one peer may wait for a role, if nobody says otherwise."""
+
+OLD = "it is of an older epoch"
+
+Way: TypeAlias = Callable[[Callable[[], None]], bool]
+"""How a seat is told to enter a state: it gets what to call there, and says whether it was accepted."""
+
+
+class Performed(Protocol):
+    """A choreography, as far as a player knows it."""
+
+    @property
+    def script(self) -> Script:
+        """What is played."""
+        ...
+
+    @property
+    def tables(self) -> Tables:
+        """What each role plays, with its functions."""
+        ...
+
+    @property
+    def patience(self) -> float | None:
+        """How many seconds a role waits, where its scene does not say."""
+        ...
+
+
+class Player:
+    """Plays one role of a session, over one channel per peer.
+
+    `me` is what the role's functions get. `session` names the session to tracers and machines. `seat` keeps the present state;
+    a plain one by default. `patience` is how many seconds the role waits for a frame, where its scene does not say; None is
+    what the choreography says. `room` is how many frames of one peer may wait here. A role that takes the place of another begins
+    in a later `epoch`. `on_end` is called when it is through.
+
+    `await player.run()` plays it by itself. What plays many on one ground calls `begin`, and hands frames over.
+    """
+
+    def __init__(  # noqa: PLR0913  # all options are named
+        self,
+        choreography: Performed,
+        role: str,
+        me: Any,
+        channels: Mapping[str, Channel],
+        *,
+        session: str = "",
+        seat: Seat | None = None,
+        tracers: Iterable[Tracer] | Watchers = (),
+        patience: float | None = None,
+        room: int = ROOM,
+        epoch: int = 0,
+        understudies: Understudies | None = None,
+        on_end: Callable[[Player], object] | None = None,
+    ) -> None:
+        self.script = choreography.script
+        self.table = choreography.tables[role]
+        self.role = role
+        self.me = me
+        self.session = session or self.script.name
+        self.peers = {name: Peer(name, channel, room=room, epoch=epoch) for name, channel in channels.items()}
+        self.seat: Seat = seat or TableSeat(self.table.machine)
+        self.state: RoleState = self.table.start
+        """The state that it entered last, with its functions."""
+        self.patience = choreography.patience if patience is None else patience
+        self.epoch = epoch
+        """How many recoveries the session had been through when it last began anew."""
+        self.lamport = 0
+        """Its logical time: greater than that of everything that it has heard of."""
+        self.ended: Ending | None = None
+        """How it ended; None until then."""
+        self.ground: Ground
+        self.watchers = tracers if isinstance(tracers, Watchers) else Watchers(tracers)
+        self.troubles = Troubles(self, understudies)
+        self.doing = Doing(self.troubles.raised)
+        self.telling = Telling(self)
+        self.alarm = Alarm()
+        self._hears = {state.name: state.hears for state in self.table.machine.states}
+        self._next: tuple[Giving, Any] | None = None  # chosen and told; the step itself is the next turn
+        self._stepping = False  # the seat was asked to enter a state, and has not called back
+        self.since = 0.0
+        """When it entered that state, in seconds of the event loop's clock."""
+        self._over = anyio.Event()
+        self._on_end = on_end
+
+    def __repr__(self) -> str:
+        return f"<Player of {self.session}: {self.ended or f'{self.role} in {self.present.name}'}>"
+
+    @property
+    def present(self) -> LocalState:
+        """Where the role stands, for all that was decided: a step that was chosen counts, even before it is taken."""
+        return (self.state if self._next is None else self._next[0].next).local
+
+    @property
+    def rests(self) -> bool:
+        """It is between two steps: none of its functions runs, nothing was chosen, and nothing holds it."""
+        return not self._stepping and self._next is None and not self.doing.is_running and not self.doing.held
+
+    @property
+    def patience_here(self) -> float | None:
+        """How many seconds it waits where it stands; None: for ever."""
+        patience = self.state.local.patience
+        return self.patience if patience is None else patience
+
+    def has_room(self, peer: str) -> bool:
+        """Whether that peer may send one more frame."""
+        return self.peers[peer].has_room
+
+    # How it is driven.
+
+    async def run(self) -> Ending:
+        """Play until the role is through: begin, and hear what comes over the channels. When cancelled, it says goodbye first."""
+        async with Ground() as ground:
+            self.begin(ground)
+            for peer in self.peers.values():
+                ground.start(hear, self, peer)
+            try:
+                await self._over.wait()
+            finally:
+                self.cancel()
+        return cast("Ending", self.ended)
+
+    def begin(self, ground: Ground, *, at: str | None = None) -> None:
+        """Enter the first state, or the one of that name, on this ground."""
+        self._open(ground)
+        target = self.table.start if at is None else self.table.states[at]
+        self.begin_in(target, self._step)
+
+    def begin_where_it_stands(self, ground: Ground) -> None:
+        """Go on in the state that the seat has entered, on this ground. What came with it has been done; its `send` has not."""
+        self.state = self.table.states[self.seat.state.name]
+        self._open(ground)
+        ground.soon(self._settle)
+
+    def _open(self, ground: Ground) -> None:
+        self.ground = self.doing.ground = self.alarm.ground = ground
+        self.since = ground.now()
+        self.take_seat(self.seat)
+
+    def _step(self, target: LocalState, args: StepArgs, then: Callable[[], None]) -> bool:
+        return self.seat.step(target, args, then)  # which may have changed since the step was decided
+
+    def take_seat(self, seat: Seat) -> None:
+        """Keep the present state in this seat from now on. It has to know what the one before it knew."""
+        self.seat = seat
+        seat.open(self)
+        for name, peer in self.peers.items():
+            if peer.gone is None:
+                seat.peer_up(name)
+
+    def deliver(self, name: str, frame: Frame) -> None:
+        """A frame has come from that peer. It is dealt with now, or waits until the role is ready for it."""
+        peer = self.peers[name]
+        if self.ended is not None or peer.gone is not None:
+            return
+        if frame.kind not in {Kind.MSG, Kind.INFORM}:
+            self.troubles.told(peer, frame)
+            return
+        dropped = OLD if frame.epoch < self.epoch else peer.number(frame)
+        if dropped:
+            self.see(FrameDropped(self.session, self.role, name, frame, dropped))
+        elif frame.epoch == self.epoch and name not in self.present.needs:
+            self.troubles.violated(peer, frame)
+        else:
+            self.go_on()
+
+    def lost(self, name: str, why: str) -> None:
+        """That peer is gone without a goodbye."""
+        if self.ended is None:
+            self.troubles.gone(self.peers[name], why)
+
+    def cancel(self, why: str = "cancelled") -> None:
+        """Leave the session, telling all peers so, and end as `Aborted`. Nothing happens if it has ended."""
+        if self.ended is None:
+            self.troubles.cancelled(why)
+
+    def vanish(self, why: str) -> None:
+        """End at once, without a word to anybody, as if its process had died. Nothing happens if it has ended."""
+        if self.ended is None:
+            self.close(Ending(self.role, ABORTED, why), None)
+
+    # Steps.
+
+    def go_on(self) -> None:
+        """Take the next step that can be taken, if there is one."""
+        doing = self.doing
+        if self._stepping or doing.is_running or doing.held or self.ended is not None:
+            return
+        if self._next is not None:
+            (giving, data), self._next = self._next, None
+            give = giving.give
+            args = StepArgs(self.role, give.scene, give.label, data, epoch=self.epoch)
+            self._enter(giving.next, partial(self._step, giving.next.local, args), args)
+            return
+        hears = self._hears[self.state.local.name]
+        early: list[Peer] = []
+        for name in hears:
+            peer = self.peers[name]
+            if peer.inbox and peer.inbox[0].epoch == self.epoch:
+                taking = self._taking(peer, peer.inbox[0])
+                if taking is not None:
+                    self._hear_of(peer.take(), taking)
+                    return
+                early.append(peer)
+        # A frame that fits nowhere may be early: what another peer has yet to say may lead to where it fits.
+        if early and len(early) == len(hears):
+            self.troubles.violated(early[0], early[0].inbox[0])
+        else:
+            self._rest()
+
+    def _taking(self, peer: Peer, frame: Frame) -> Taking | None:
+        """What the role does about a frame where it stands; None if that cannot come now."""
+        taking = self.state.takes.get((frame.scene, frame.label))
+        informs = frame.kind == Kind.INFORM
+        if taking is None or taking.take.peer != peer.name or taking.take.informs is not informs:
+            return None
+        return taking
+
+    def _hear_of(self, frame: Frame, taking: Taking) -> None:
+        """Take the step that a frame tells of."""
+        self.lamport = max(self.lamport, frame.lamport) + 1
+        if self.watchers:
+            self.watchers.heard(self, taking.take, frame)
+            if self.ended is not None:
+                return  # a tracer has ended it
+        args = StepArgs(taking.take.peer, frame.scene, frame.label, frame.data, frame.seq, self.epoch)
+        self._enter(taking.next, partial(self._step, taking.next.local, args), args, taking)
+
+    def begin_in(self, target: RoleState, way: Callable[..., bool]) -> None:
+        """Enter a state that no step leads to, in the next turn."""
+        if self.ended is not None:
+            return  # a tracer has ended it
+        self._stepping = True
+        self.state = target
+        args = StepArgs("", epoch=self.epoch)
+        self.ground.soon(self._begin_in, self.doing.era, target, partial(way, target.local, args), args)
+
+    def _begin_in(self, era: int, target: RoleState, way: Way, args: StepArgs) -> None:
+        if era == self.doing.era and not self.troubles.check():
+            self._enter(target, way, args)
+
+    def _enter(self, target: RoleState, way: Way, args: StepArgs, taking: Taking | None = None) -> None:
+        """Have the seat enter a state, in this way, and go on there."""
+        self._stepping = True
+        self.alarm.deadline = None
+        self.since = self.ground.clock
+        self.state = target
+        era = self.doing.era
+        if not way(partial(self._entered, era, args, taking)) and era == self.doing.era:
+            self._stepping = False
+            self.troubles.refused(target.local, args)
+
+    def _entered(self, era: int, args: StepArgs, taking: Taking | None) -> None:
+        """Called by the seat, where functions of the state run."""
+        if era != self.doing.era:
+            return  # it was halted in between
+        self._stepping = False
+        if taking is None or taking.on is None:
+            self._settle()
+            return
+        given = (self.me, args.data) if taking.carries else (self.me,)
+        self.doing.call(taking.on, given, self._settle, function_of(args.scene, args.label))
+
+    def _settle(self, _: object = None) -> None:
+        """What came with the state has been done: now act, end, or wait."""
+        state = self.state
+        if self.doing.held:
+            self.doing.keep(self._settle)
+            return
+        if not self.troubles.has_moved():
+            return
+        if state.send is not None:
+            self.doing.call(state.send, (self.me,), self._chosen, self._sending, late=self._late)
+        elif state.ends:
+            self._end(state.local.name)
+        elif any([peer.inbox for peer in self.peers.values()]):  # noqa: C419  # a list of so few is quicker
+            self.ground.soon(self.go_on)
+        else:
+            self._rest()
+
+    def _late(self) -> tuple[float, Any] | None:
+        """When a branch is taken that the role has not chosen, in seconds, and that branch."""
+        late = [(give.after, (give.label, None)) for give in self.state.local.gives if give.after is not None]
+        return min(late, default=None)
+
+    @property
+    def _sending(self) -> str:
+        return function_of(self.state.local.gives[0].scene)
+
+    def _chosen(self, answer: Any) -> None:
+        """Tell everybody of a branch; the step itself is left to a later turn."""
+        try:
+            giving, data = self.state.chosen(answer)
+        except SentWrong as error:
+            self.troubles.raised(self._sending, error)
+            return
+        self.lamport += 1
+        if self.watchers:
+            self.watchers.chose(self, giving.give, data, self.telling.sent)
+            if self.ended is not None:
+                return  # a tracer has ended it
+        self.telling.tell(giving.give, data, self._sending, partial(self._told, giving, data))
+
+    def _told(self, giving: Giving, data: Any) -> None:
+        self._next = giving, data
+        self.ground.soon(self.go_on)
+
+    def _rest(self) -> None:
+        """There is nothing to do: see whether there ever will be, and for how long to wait."""
+        if self.troubles.check() or self.ended is not None or self.alarm.deadline is not None:
+            return
+        state = self.state.local
+        if state.exits and all(self.peers[name].left for name in self._hears[state.name]):
+            self._end(state.final)
+            return
+        patience = self.troubles.patience()
+        if patience is not None:
+            self.alarm.set(patience, self.troubles.waited_too_long)
+
+    # Standing still, beginning anew, and the end.
+
+    def halt(self) -> None:
+        """Cancel what runs, and forget what was chosen."""
+        self.doing.halt()
+        self.telling.blocked = ()
+        self.alarm.deadline = None
+        self._next = None
+        self._stepping = False
+
+    def hold(self) -> None:
+        """Take no step until `release`: the others have to know where this role stands."""
+        self.doing.held = True
+
+    def release(self) -> None:
+        """Go on where it stood still."""
+        self.alarm.deadline = None
+        if not self.doing.release() and not self.troubles.check():
+            self.go_on()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Drop all that was under way: what comes now is of a recovery."""
+        self.halt()
+        self.doing.held = False
+        self.epoch = epoch
+        for peer in self.peers.values():
+            for frame in peer.begin_epoch(epoch):
+                self.see(FrameDropped(self.session, self.role, peer.name, frame, OLD))
+
+    def _end(self, state: str) -> None:
+        for peer in self.peers.values():
+            if peer.inbox:
+                self.troubles.violated(peer, peer.inbox[0])
+                return
+        self.close(Ending(self.role, state), Frame(Kind.BYE, data="done"))
+
+    def close(self, ending: Ending, goodbye: Frame | None) -> None:
+        """Be through: stop all that runs, and say goodbye to everybody who is still there."""
+        self.ended = ending
+        self.halt()
+        self.seat.end(ending.state, ending.why)
+        self.seat.close()
+        for peer in self.peers.values():
+            peer.clear()
+            if goodbye is not None and peer.gone is None:
+                self.say_goodbye(peer, goodbye)
+        self.see(RoleEnded(self.session, self.role, ending.state, ending.why))
+        self._over.set()
+        if self._on_end is not None:
+            self._on_end(self)
+
+    def see(self, event: Event) -> None:
+        """Show something to the tracers."""
+        if self.watchers:
+            self.watchers.see(event)
+
+    def say_goodbye(self, peer: Peer, frame: Frame) -> None:
+        """Close the channel to a peer, soon, with this as the reason."""
+        stamped = frame._replace(epoch=self.epoch, lamport=self.lamport)
+        self.ground.start(say_goodbye, peer.channel, stamped)

@@ -1,0 +1,240 @@
+"""How those who are left agree, after a loss, whether and where to go on. Plain rules over LOST frames; it takes no step.
+
+Who still needed the lost role stands still and tells everybody else where it stands. They stand still, too, and tell
+the same. The first of them in the order of roles decides, when it has heard from all: the innermost region that provides
+for the loss and in which everybody stands who plays in the recovery; or that there is none. Everybody does what it says,
+and a new epoch begins. Who decides may be lost as well: then the next one does, and hears if the first had decided already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from amachine.choreography.playing.agreement import Decision, Stand, provides, stand_of, way_on
+from amachine.choreography.playing.events import EpochBegun
+from amachine.choreography.playing.frames import ChannelClosed, Frame, Kind
+
+if TYPE_CHECKING:
+    from amachine.choreography.playing.agreement import Understudies
+    from amachine.choreography.playing.player import Player
+
+__all__ = ["Council"]
+
+
+class Council:
+    """Of one player: what it knows of a loss while the others are asked."""
+
+    def __init__(self, player: Player, understudies: Understudies | None) -> None:
+        self.player = player
+        self.understudies = understudies
+        self.is_open = False
+        """A loss is being settled, and the player stands still."""
+        self.lost: dict[str, str] = {}
+        self.stands: dict[str, Stand] = {}
+        self.last: Decision | None = None
+        self.checkpoints: dict[str, Any] = {}
+        """By region: what the role would go back to."""
+
+    def provides(self, lost: str) -> bool:
+        """Whether any region says how to go on without that role, or with another in its place."""
+        return provides(self.player.script, lost, self.understudies)
+
+    def has_moved(self) -> bool:
+        """Take checkpoints where the role may have to start again, and drop those of regions that it has left.
+
+        False if the role's `checkpoint` raised, which has ended it.
+        """
+        player, here = self.player, self.player.present.regions
+        for region in [region for region in self.checkpoints if region not in here]:
+            del self.checkpoints[region]
+            if self.understudies is not None:
+                self.understudies.forget(player.role, region)
+        for region in here:
+            if region in player.table.machine.restart and region not in self.checkpoints:
+                try:
+                    self.checkpoints[region] = data = _checkpoint(player.me)
+                except Exception as error:  # noqa: BLE001  # it is the user's function
+                    player.troubles.raised("checkpoint", error)
+                    return False
+                if self.understudies is not None:
+                    self.understudies.keep(player.role, region, data)
+        return True
+
+    # What is told.
+
+    def learn(self, lost: Mapping[str, str]) -> None:
+        """Somebody whom some role still needs is lost. Stand still, and tell everybody."""
+        player = self.player
+        if player.role in lost:
+            why = f"the others have given up {player.role}: {lost[player.role]}"
+            player.troubles.abort("PeerLost", why, None)
+            return
+        news = {role: why for role, why in lost.items() if role not in self.lost}
+        if self.is_open and not news:
+            return
+        if not player.doing.is_running and not self.has_moved():
+            return
+        self.lost |= lost
+        self.is_open = True
+        player.hold()
+        player.alarm.set(player.troubles.settling, self._too_late)
+        for role, why in news.items():
+            if role in player.peers:
+                player.troubles.mark(player.peers[role], why)
+        self.stands[player.role] = stand = self._stand()
+        for role in self.left:
+            self._tell(role, stand)
+        self.look()
+
+    def heard(self, name: str, frame: Frame) -> None:
+        """Another role tells where it stands, or what was decided."""
+        player = self.player
+        try:
+            stand = stand_of(player.script, frame.data)
+        except ValueError as error:
+            player.troubles.unreadable(player.peers[name], error)
+            return
+        if stand.decides:
+            if stand.last is not None and stand.lost.keys() >= self.lost.keys():
+                self._apply(stand.last)
+        elif stand.epoch >= player.epoch:
+            self.stands[name] = stand
+            self.learn(stand.lost)
+            self.look()
+        elif self.last is not None:  # it was said before that one knew what was decided
+            self._tell(name, attrs.evolve(self._stand(), last=self.last, decides=True))
+
+    def _stand(self) -> Stand:
+        player = self.player
+        here = player.present.regions
+        starts = tuple(region for region in here if region in self.checkpoints)
+        return Stand(dict(self.lost), here, starts, player.epoch, self.last)
+
+    def _tell(self, role: str, stand: Stand) -> None:
+        player = self.player
+        frame = Frame(Kind.LOST, data=attrs.asdict(stand), epoch=player.epoch, lamport=player.lamport)
+        channel = player.peers[role].channel
+        try:
+            if not channel.try_send(frame):
+                player.ground.start(self._tell_slowly, role, frame)
+        except ChannelClosed as closed:
+            player.troubles.gone(player.peers[role], closed.why)
+
+    async def _tell_slowly(self, role: str, frame: Frame) -> None:
+        try:
+            await self.player.peers[role].channel.send(frame)
+        except ChannelClosed as closed:
+            if self.player.ended is None:
+                self.player.troubles.gone(self.player.peers[role], closed.why)
+
+    @property
+    def left(self) -> list[str]:
+        """The other roles that are still there, in the order of the script."""
+        peers = self.player.peers
+        return [role for role in self.player.script.roles if role in peers and peers[role].gone is None]
+
+    # What is decided.
+
+    def look(self) -> None:
+        """Decide, if it is this player's turn to, and everybody has told where it stands."""
+        player = self.player
+        if not self.is_open or player.ended is not None:
+            return
+        left = self.left
+        first = next(role for role in player.script.roles if role == player.role or role in left)
+        if first != player.role or any(not self._is_current(role) for role in left):
+            return
+        self._decide(left)
+
+    def _is_current(self, role: str) -> bool:
+        """Whether a role has told where it stands since the last loss."""
+        return role in self.stands and self.stands[role].lost.keys() >= self.lost.keys()
+
+    def _decide(self, left: list[str]) -> None:
+        player = self.player
+        stands = {role: self.stands[role] for role in (*left, player.role)}
+        newest = max(stands.values(), key=lambda stand: stand.epoch)
+        decision = newest.last if newest.epoch > player.epoch else None
+        if decision is None:
+            decision = way_on(player.script, self.lost, stands, newest.epoch + 1, self.understudies)
+            if decision.restart and self.understudies is not None:
+                self.understudies.begin(decision.lost, decision.region, decision.epoch)
+        said = attrs.evolve(self._stand(), last=decision, decides=True)
+        for role in left:
+            self._tell(role, said)
+        self._apply(decision)
+
+    def _too_late(self) -> None:
+        """Somebody has not answered."""
+        silent = [role for role in self.left if not self._is_current(role)]
+        lost = ", ".join(f"{role} was lost: {why}" for role, why in self.lost.items())
+        whom = ", ".join(silent or self.left)
+        self.player.troubles.abort(
+            "PeerLost", f"{lost}; nobody knew how to go on, for {whom} did not answer", None
+        )
+
+    # What is done.
+
+    def _apply(self, decision: Decision) -> None:
+        player = self.player
+        is_new = decision.epoch > player.epoch
+        if not is_new and not self.is_open:
+            return
+        self.is_open = False
+        self.stands.clear()
+        if not is_new:
+            player.release()
+            return
+        self.last = decision
+        stands_there = decision.region in player.present.regions
+        if not decision.region or not (stands_there or player.present.needs):
+            self._go_on_undisturbed(decision)
+        elif not stands_there:
+            why = f"{decision.lost} was lost: {self.lost.get(decision.lost, 'for the others')}"
+            where = player.present.name
+            text = f"{why}; the others went on after {decision.region}, and {player.role} stood in {where}"
+            player.troubles.abort("PeerLost", text, None)
+        else:
+            self._begin_anew(decision)
+
+    def _go_on_undisturbed(self, decision: Decision) -> None:
+        """Nothing is provided, or nobody needs this role in what is: end if it needs who is lost, else go on."""
+        player = self.player
+        if decision.region:
+            player.epoch = decision.epoch
+        for role in self.lost:
+            if role in player.peers and role in player.present.needs and player.peers[role].gone is not None:
+                player.troubles.stop_without(player.peers[role])
+                return
+        player.release()
+
+    def _begin_anew(self, decision: Decision) -> None:
+        player, machine = self.player, self.player.table.machine
+        player.begin_epoch(decision.epoch)
+        if decision.restart:
+            target = machine.restart[decision.region]
+            del self.lost[decision.lost]
+            player.troubles.back(player.peers[decision.lost], decision.epoch)
+            restore = getattr(player.me, "restore", None)
+            if restore is not None:
+                try:
+                    restore(self.checkpoints[decision.region])
+                except Exception as error:  # noqa: BLE001  # it is the user's function
+                    player.troubles.raised("restore", error)
+                    return
+        else:
+            target = machine.recover[decision.region, decision.lost]
+        player.see(
+            EpochBegun(player.session, player.role, decision.epoch, decision.region, decision.lost, target)
+        )
+        way = partial(player.seat.recover, decision.region, decision.lost)
+        player.begin_in(player.table.states[target], way)
+
+
+def _checkpoint(me: Any) -> Any:
+    take = getattr(me, "checkpoint", None)
+    return None if take is None else take()

@@ -1,0 +1,287 @@
+"""What both engines run: the machine of each role with its functions, looked up once instead of at every step.
+
+`tables["Alice"]` is what Alice plays: states that know what they take, what they send, and what follows. Nothing here
+runs: a stage and a player walk over the same tables. A role is made ready when it is first asked for, so that a program
+that plays one role needs the functions of that role alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard, cast
+
+import attrs
+
+from amachine.choreography.acting import Acts, Answer
+from amachine.choreography.diagnostics import ChoreographyError, Diagnostic
+from amachine.choreography.local import Give, LocalMachine, LocalState, Take
+from amachine.choreography.playing.fitting import Check, check_of, exact_class
+from amachine.choreography.typenames import payload_name
+from amachine.errors import HandlerError, nearest
+
+if TYPE_CHECKING:
+    from amachine.choreography.script import Script
+
+__all__ = ["GO_ON", "Giving", "Key", "Played", "RoleState", "RoleTable", "SentWrong", "Tables", "Taking"]
+
+Key: TypeAlias = tuple[str, str]
+"""What a frame says of itself: the id of its scene, and its label."""
+
+GO_ON = 0
+"""The number of no frame: a role's own turn to act."""
+
+
+class Played(Protocol):
+    """A choreography, as far as the engines know it."""
+
+    @property
+    def script(self) -> Script:
+        """With all that anybody is informed of."""
+        ...
+
+    @property
+    def acts(self) -> Acts:
+        """What is done in its scenes."""
+        ...
+
+    def project(self, role: str, /) -> LocalMachine:
+        """What one role plays."""
+        ...
+
+
+class SentWrong(HandlerError):
+    """The function of a scene did not choose one of its branches, or gave the wrong thing along (AMC502).
+
+    `role`, `scene` and `label` say where (no label where none could be told), `expected` what would have done, and
+    `got` is what there was.
+    """
+
+    def __init__(
+        self, message: str, *, role: str, scene: str, label: str, expected: str, got: object
+    ) -> None:
+        super().__init__(message, handler=f"{scene}.send")
+        self.role = role
+        self.scene = scene
+        self.label = label
+        self.expected = expected
+        self.got = got
+
+
+@attrs.define(eq=False, repr=False)
+class Taking:
+    """A frame that may come, and what then happens."""
+
+    take: Take
+    number: int
+    """Of scene and label, the same for every role of the choreography; never `GO_ON`."""
+    on: Callable[..., Any] | None
+    """What is called; None for a frame that only informs, and where nobody wants to know."""
+    carries: bool
+    """It is called with the context and what came along; else with the context alone."""
+    next: RoleState
+
+
+@attrs.define(eq=False, repr=False)
+class Giving:
+    """A branch that may be chosen, whom it tells, and what follows."""
+
+    give: Give
+    number: int
+    to: tuple[int, ...]
+    """The places of those who get the payload, in order."""
+    informs: tuple[int, ...]
+    """The places of those who are then told the label alone."""
+    only: int | None
+    """The place of the one who hears of it, if nobody else does and the sender then waits or ends: all goes on there."""
+    wants: type | None
+    """What is of exactly this class fits; anything else has to be looked at."""
+    fits: Check
+    next: RoleState
+
+
+@attrs.define(eq=False, repr=False)
+class RoleState:
+    """Where a role stands: what it takes, or what it does and may choose."""
+
+    role: str
+    local: LocalState
+    takes: dict[Key, Taking] = attrs.Factory(dict[Key, "Taking"])
+    send: Callable[[Any], Answer] | None = None
+    """Called with the context when the state is entered, to choose a branch. None where a role waits or ends."""
+    gives: dict[str, Giving] = attrs.Factory(dict[str, "Giving"])
+    """By label."""
+    ends: bool = False
+    steps: dict[int, Taking] = attrs.Factory(dict[int, "Taking"])
+    """As `takes`, by number; where the role acts, its own turn is among them."""
+
+    def chosen(self, answer: Any) -> tuple[Giving, Any]:
+        """What `send` answered: the branch, and what goes along. Errors: `SentWrong`."""
+        label, data = answer if _is_answer(answer) else ("", None)
+        giving = self.gives.get(label)
+        if giving is None:
+            raise self._wrong_answer(answer)
+        if type(data) is not giving.wants and not giving.fits(data):
+            raise self._wrong_payload(giving.give, data)
+        return giving, data
+
+    def _wrong_payload(self, give: Give, data: Any) -> SentWrong:
+        expected = "carries " + ("nothing" if give.payload is None else payload_name(give.payload))
+        return SentWrong(
+            f"AMC502 {give.scene}.{give.label}: {self.role} sent {_shown(data)}, but the branch {expected}",
+            role=self.role,
+            scene=give.scene,
+            label=give.label,
+            expected=expected,
+            got=data,
+        )
+
+    def _wrong_answer(self, answer: Any) -> SentWrong:
+        scene = self.local.gives[0].scene
+        ways = [f"self.{give.label}({'…' * (give.payload is not None)})" for give in self.local.gives]
+        expected = f"return {' or '.join(ways)}"
+        label = answer[0] if _is_answer(answer) else ""
+        if inspect.iscoroutine(answer):
+            answer.close()  # nobody will await it: Python need not warn of that, too
+            got = "a coroutine, where only plain functions are called"
+        elif label:
+            got = f"a branch {label!r}, which this scene does not have{nearest(label, self.gives)}"
+        else:
+            got = _shown(answer)
+        return SentWrong(
+            f"AMC502 {scene}.send: {self.role} answered {got}; it must {expected}",
+            role=self.role,
+            scene=scene,
+            label=label,
+            expected=expected,
+            got=answer,
+        )
+
+
+@attrs.frozen(eq=False)
+class RoleTable:
+    """All that one role plays, ready to run."""
+
+    role: str
+    place: int
+    """Its number among the roles of the choreography."""
+    machine: LocalMachine
+    states: Mapping[str, RoleState]
+    """By name, in the order of the machine."""
+    awaits: tuple[str, ...]
+    """Which of its functions are coroutine functions: `Ping.send`, `Ping.on_ping`. None: they are all called plainly."""
+
+    @property
+    def start(self) -> RoleState:
+        """Where it starts."""
+        return self.states[self.machine.start.name]
+
+
+class Tables:
+    """The tables of a choreography, by role.
+
+    Errors: `ChoreographyError` (AMC201) when a role is asked for whose scenes have no `send`; `KeyError` for no role.
+    """
+
+    def __init__(self, choreography: Played) -> None:
+        self.script = choreography.script
+        self.roles = self.script.roles
+        self.places: Mapping[str, int] = {role: place for place, role in enumerate(self.roles)}
+        keys = [(scene.id, branch.label) for scene, branch in self.script.branches()]
+        self.keys: tuple[Key, ...] = (("", ""), *keys)
+        """By number: what a frame says of itself."""
+        self.numbers: Mapping[Key, int] = {key: number for number, key in enumerate(self.keys)}
+        senders = [
+            self.places[scene.sender] for scene, _ in self.script.branches() if scene.sender in self.places
+        ]
+        self.senders: tuple[int, ...] = (-1, *senders)
+        """By number: the place of the role that sends it."""
+        self._choreography = choreography
+        self._made: dict[str, RoleTable] = {}
+
+    def __getitem__(self, role: str) -> RoleTable:
+        if role not in self._made:
+            self._made[role] = self._compiled(role)
+        return self._made[role]
+
+    def __iter__(self) -> Iterator[RoleTable]:
+        """Every role's, in order."""
+        return (self[role] for role in self.roles)
+
+    def _compiled(self, role: str) -> RoleTable:
+        place = self.places[role]
+        machine = self._choreography.project(role)
+        acts = self._choreography.acts
+        self._insist_on_sends(machine, acts)
+        states = {local.name: RoleState(role, local, ends=local.ends) for local in machine.states}
+        awaits: dict[str, None] = {}
+        for state in states.values():
+            awaits.update(dict.fromkeys(self._fill(state, states, acts)))
+        return RoleTable(role, place, machine, states, tuple(awaits))
+
+    def _insist_on_sends(self, machine: LocalMachine, acts: Acts) -> None:
+        missing = [
+            state.gives[0].scene
+            for state in machine.states
+            if state.acts and state.gives[0].scene not in acts
+        ]
+        if missing:
+            raise ChoreographyError(
+                self.script.name,
+                [_no_send(self.script, machine.role, scene) for scene in dict.fromkeys(missing)],
+            )
+
+    def _fill(self, state: RoleState, states: Mapping[str, RoleState], acts: Acts) -> Iterator[str]:
+        """Write all that a state does into it. Yields the names of its coroutine functions."""
+        for take in state.local.takes:
+            on = None if take.informs or take.scene not in acts else acts[take.scene].on.get(take.label)
+            carries = take.payload is not None
+            taking = Taking(take, self.numbers[take.key], on, carries, states[take.next])
+            state.takes[take.key] = state.steps[taking.number] = taking
+            if inspect.iscoroutinefunction(on):
+                yield f"{take.scene}.on_{take.label}"
+        for give in state.local.gives:
+            to, informs = self._places_of(give.to), self._places_of(give.informs)
+            is_all = len(to) == 1 and not informs and not states[give.next].local.acts
+            state.gives[give.label] = Giving(
+                give,
+                self.numbers[give.scene, give.label],
+                to,
+                informs,
+                to[0] if is_all else None,
+                exact_class(give.payload),
+                check_of(give.payload),
+                states[give.next],
+            )
+        if state.local.gives:
+            scene = state.local.gives[0].scene
+            send: Callable[[Any], Any] = acts[scene].send
+            state.send = send
+            turn = Take(state.role, scene, "", None, informs=True, next=state.local.name)
+            state.steps[GO_ON] = Taking(turn, GO_ON, None, carries=False, next=state)
+            if inspect.iscoroutinefunction(send):
+                yield f"{scene}.send"
+
+    def _places_of(self, roles: Iterable[str]) -> tuple[int, ...]:
+        return tuple(self.places[role] for role in roles)
+
+
+def _no_send(script: Script, role: str, scene: str) -> Diagnostic:
+    text = f"{scene}: role {role} must define send(me: {role}) -> Sent"
+    hint = "it chooses one of " + ", ".join(branch.label for branch in script.scenes[scene].branches)
+    return Diagnostic("AMC201", text, role=role, scene=scene, hint=hint, place=script.scenes[scene].place)
+
+
+def _is_answer(value: Any) -> TypeGuard[Answer]:
+    return isinstance(value, tuple) and len(cast("Answer", value)) == 2 and isinstance(value[0], str)
+
+
+def _shown(value: Any) -> str:
+    """A value and its class, cut short."""
+    if value is None:
+        return "None"
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001  # a broken repr must not hide what went wrong
+        text = f"something that cannot be shown ({type(error).__name__})"
+    return f"{text[:60] + '…' * (len(text) > 60)} ({type(value).__qualname__})"

@@ -1,0 +1,257 @@
+"""What a player does when something goes wrong: one method for each thing that can. It ends the role, or has a region save it.
+
+| what happens | method | what becomes of the role |
+|---|---|---|
+| a peer dies, fails or leaves while it is needed | `gone`, then `check` | a region goes on without it; else `Aborted` |
+| a peer dies that is not needed any more | `gone` | goes on |
+| a function of the role raises, or answers wrongly | `raised` | ERR to all peers, `Aborted` |
+| a frame that nothing here can be | `violated`, `unreadable` | `Violation`, ERR to all peers, `Aborted` |
+| the seat refuses a step | `refused` | the same |
+| nothing comes for too long | `waited_too_long` | whom it waited for is lost; where a number is missing, `Violation` |
+| the task, or `SessionUp`, is cancelled | `cancelled` | BYE to all peers, `Aborted` |
+| the others have lost somebody | `told` | stands still until they agree how to go on |
+
+Nothing here takes a step of the script, except into a recovery.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from amachine.choreography.playing.endings import Ending, StepTimeout, Violation
+from amachine.choreography.playing.events import RoleLost
+from amachine.choreography.playing.frames import ChannelClosed, Frame, Kind
+from amachine.choreography.playing.regions import Council
+from amachine.choreography.playing.seat import ABORTED, StepArgs
+
+if TYPE_CHECKING:
+    from amachine.choreography.local import LocalState
+    from amachine.choreography.playing.agreement import Understudies
+    from amachine.choreography.playing.peers import Peer
+    from amachine.choreography.playing.player import Player
+
+__all__ = ["DONE", "SETTLING", "Troubles"]
+
+DONE = "done"
+"""What a BYE says of a role that is through with its part."""
+
+SETTLING = 30.0
+"""Seconds that a missing frame, or the others' answers after a loss, may take where nobody has set any patience."""
+
+
+class Troubles:
+    """Of one player."""
+
+    def __init__(self, player: Player, understudies: Understudies | None) -> None:
+        self.player = player
+        self.council = Council(player, understudies) if player.script.regions else None
+        self._gone: list[Peer] = []
+        self._mourned: set[str] = set()  # whose loss the seat knows
+
+    # Peers.
+
+    def told(self, peer: Peer, frame: Frame) -> None:
+        """A frame that is not of the script: a goodbye, a failure, a loss."""
+        if frame.epoch < peer.since:
+            return  # it is from whom this one has replaced, or was meant for whom the player has
+        if frame.kind in {Kind.BYE, Kind.ERR}:
+            self.gone(peer, *_reason(frame))
+        elif frame.kind == Kind.LOST and self.council is not None:
+            self.council.heard(peer.name, frame)
+
+    def gone(self, peer: Peer, why: str, through: bool = False) -> None:  # noqa: FBT001, FBT002  # as `_reason` says it
+        """A peer cannot be reached any more; it may be `through` with its part. What it had said before still counts."""
+        if not self.mark(peer, why, through=through):
+            return
+        if self.council is not None and self.council.is_open:
+            self.council.look()
+        elif not self.check():
+            self.player.go_on()
+
+    def mark(self, peer: Peer, why: str, *, through: bool = False) -> bool:
+        """Take down that a peer is gone. False if that was known. Nothing follows from it yet."""
+        if peer.gone is not None:
+            return False
+        player = self.player
+        needed = peer.name in player.present.needs
+        peer.gone, peer.left = why, through
+        self._gone.append(peer)
+        if not through:
+            self._see_lost(peer, needed=needed)
+            # It may be there all the same: then it learns that nobody plays with it any more.
+            player.say_goodbye(peer, Frame(Kind.ERR, data=f"{player.role} has given up {peer.name}: {why}"))
+        elif not needed:
+            player.seat.peer_left(peer.name)
+        return True
+
+    def _see_lost(self, peer: Peer, *, needed: bool) -> None:
+        player = self.player
+        player.see(RoleLost(player.session, player.role, peer.name, peer.gone or "", needed))
+
+    def back(self, peer: Peer, epoch: int) -> None:
+        """A peer is there again, with a new player."""
+        self._gone.remove(peer)
+        self._mourned.discard(peer.name)
+        peer.gone, peer.left, peer.since = None, False, epoch
+        self.player.seat.peer_up(peer.name)
+
+    def check(self) -> bool:
+        """See whether somebody is gone whom the role still needs, and stop if so. Whether it did."""
+        if not self._gone or self.player.ended is not None:
+            return False
+        here = self.player.present
+        for peer in self._gone:
+            if peer.name in here.needs and not peer.inbox and not (peer.left and here.exits):
+                self._miss(peer)
+                return True
+        return False
+
+    def cannot_reach(self, peer: Peer, closed: ChannelClosed | None = None) -> None:
+        """A frame could not be sent to a peer."""
+        if closed is not None:
+            why, through = (closed.why, False) if closed.reason is None else _reason(closed.reason)
+            self.mark(peer, why, through=through)
+        self._miss(peer)
+
+    def _miss(self, peer: Peer) -> None:
+        """A peer is gone without whom the role cannot go on."""
+        if self.council is not None and (self.council.is_open or self.council.provides(peer.name)):
+            self._mourn(peer)
+            self.council.learn({peer.name: peer.gone or ""})
+        else:
+            self.stop_without(peer)
+
+    def _mourn(self, peer: Peer) -> None:
+        if peer.name not in self._mourned:
+            self._mourned.add(peer.name)
+            if peer.left:  # it thinks that it was through with its part
+                self._see_lost(peer, needed=True)
+            self.player.seat.peer_lost(peer.name, peer.gone or "")
+
+    def stop_without(self, peer: Peer) -> None:
+        """End for want of a peer."""
+        player = self.player
+        self._mourn(peer)
+        why = f"{peer.name} was lost: {peer.gone}; {player.role} still needed {peer.name} in {player.present.name}"
+        self.abort("PeerLost", why, None)
+
+    def waited_too_long(self) -> None:
+        """Nothing has come that the role could go on with."""
+        player = self.player
+        here = player.state.local
+        waited = player.patience_here
+        peers = [peer for name in here.hears if not (peer := player.peers[name]).inbox]
+        for peer in peers:
+            if peer.early:
+                first, last = peer.heard + 1, min(peer.early) - 1
+                which = f"frame {first}" if first == last else f"frames {first} to {last}"
+                self._violation(f"{which} of {peer.name} never came, but frame {last + 1} did", None, "")
+                return
+        why = f"nothing came for {waited or SETTLING:g} s"
+        player.seat.trouble("StepTimeout", why, StepTimeout(why, expected=expected(here)))
+        for peer in peers:
+            self.mark(peer, why)
+        self.check()
+
+    @property
+    def settling(self) -> float:
+        """How many seconds the others have for an answer."""
+        return self.player.patience_here or SETTLING
+
+    def patience(self) -> float | None:
+        """How many seconds it may wait where it stands; None: for ever."""
+        player = self.player
+        if not player.state.local.takes:
+            return None
+        patience = player.patience_here
+        if patience is None and any(peer.early for peer in player.peers.values()):
+            return SETTLING
+        return patience
+
+    # The role itself.
+
+    def raised(self, where: str, error: Exception) -> None:
+        """One of the role's own functions has failed, or has answered what it must not."""
+        said = str(error)
+        self.abort(
+            "HandlerError", f"{where} raised {type(error).__name__}{f': {said}' if said else ''}", error
+        )
+
+    def violated(self, peer: Peer, frame: Frame) -> None:
+        """A frame came that cannot come here."""
+        player = self.player
+        wanted = expected(player.state.local)
+        got = f"{named(frame.scene)}.{frame.label}"
+        if (
+            got in wanted and frame.kind == Kind.MSG
+        ):  # the same branch, of another instance of a template or from another role
+            wanted, got = expected(player.state.local, full=True), f"{frame.scene}.{frame.label}"
+        told = " as an inform" if frame.kind == Kind.INFORM else ""
+        sender = "" if wanted.endswith(f" from {peer.name}") else f" from {peer.name}"
+        self._violation(f"expected {wanted}, got {got}{told}{sender} (seq {frame.seq})", frame, wanted)
+
+    def unreadable(self, peer: Peer, error: Exception) -> None:
+        """What a peer sent is no frame."""
+        self._violation(
+            f"what {peer.name} sent is no frame: {error}", None, expected(self.player.state.local)
+        )
+
+    def refused(self, target: LocalState, args: StepArgs) -> None:
+        """The seat did not let the role take a step of its script."""
+        step = f"{named(args.scene)}.{args.label}" if args.scene else "the beginning"
+        why = self.player.seat.why
+        text = f"its machine refused {target.name}, after {step}{f': {why}' if why else ''}"
+        self._violation(text, args, target.name)
+
+    def _violation(self, text: str, got: Any, wanted: str) -> None:
+        self.abort("Violation", text, Violation(text, got=got, expected=wanted))
+
+    def cancelled(self, why: str) -> None:
+        """It is to leave."""
+        self.player.seat.trouble("Cancelled", why, None)
+        self.player.close(Ending(self.player.role, ABORTED, why), Frame(Kind.BYE, data=why))
+
+    def abort(self, kind: str, why: str, error: Exception | None) -> None:
+        """End without an exit, and tell everybody why."""
+        player = self.player
+        if player.ended is not None:
+            return
+        player.halt()
+        player.seat.trouble(kind, why, error)
+        player.close(Ending(player.role, ABORTED, why, error), Frame(Kind.ERR, data=why))
+
+    # Regions.
+
+    def has_moved(self) -> bool:
+        """Have checkpoints taken of where the role stands, if regions ask for them. False if that failed, and ended the role."""
+        return self.council is None or self.council.has_moved()
+
+
+@lru_cache(10_000)
+def function_of(scene: str, label: str | None = None) -> str:
+    """How a function of a scene is named to people: `Ping.on_ping`, or without a label `Ping.send`."""
+    return f"{named(scene)}.send" if label is None else f"{named(scene)}.on_{label}"
+
+
+def named(scene: str) -> str:
+    """A scene's name, without the arguments of its template."""
+    return scene.partition("[")[0]
+
+
+def expected(state: LocalState, *, full: bool = False) -> str:
+    """What may come in a state: `CheckHash.ok or CheckHash.failed from receiver`."""
+    by_peer: dict[str, dict[str, None]] = {}
+    for take in state.takes:
+        label = f"{take.scene if full else named(take.scene)}.{take.label}"
+        by_peer.setdefault(take.peer, {})[label] = None
+    if not by_peer:
+        return "nothing while it acts" if state.acts else "nothing more"
+    return ", or ".join(f"{' or '.join(labels)} from {peer}" for peer, labels in by_peer.items())
+
+
+def _reason(frame: Frame) -> tuple[str, bool]:
+    """Why a peer has gone, and whether it was through with its part."""
+    if frame.kind != Kind.BYE:
+        return str(frame.data), False
+    return ("it had ended", True) if frame.data == DONE else (f"it left: {frame.data}", False)

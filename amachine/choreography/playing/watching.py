@@ -1,0 +1,93 @@
+"""The tracers of a session, as far as they look at steps. They never change or end what they watch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from amachine.choreography.playing.events import Event, StageTracer, Step
+from amachine.tracers.base import HOOKS, Tracer
+
+if TYPE_CHECKING:
+    from amachine.choreography.local import Give, Take
+    from amachine.choreography.playing.frames import Frame
+    from amachine.choreography.playing.player import Player
+
+__all__ = ["Watchers", "of_machines"]
+
+_log = logging.getLogger("amachine")
+
+
+class Watchers:
+    """The tracers that see events. False where there are none: then no event need be made."""
+
+    __slots__ = ("_tracers",)
+
+    def __init__(self, tracers: Iterable[Tracer]) -> None:
+        self._tracers = [each for each in tracers if isinstance(each, StageTracer) and _looks(each)]
+
+    def __bool__(self) -> bool:
+        return bool(self._tracers)
+
+    def see(self, event: Event) -> None:
+        """Show it to all of them. One that raises sees nothing more."""
+        for tracer in tuple(self._tracers):
+            try:
+                tracer.stage_event(event)
+            except Exception:  # noqa: BLE001  # whatever it is, what is watched goes on
+                _log.exception("the tracer %r failed, and was detached", tracer)
+                self._tracers.remove(tracer)
+
+    def chose(self, player: Player, give: Give, data: Any, sent: int) -> None:
+        """The role has chosen a branch, and has sent so many frames before."""
+        self._stepped(player, give, sent, data, peers=give.to, informed=give.informs, is_own=True)
+
+    def heard(self, player: Player, take: Take, frame: Frame) -> None:
+        """A frame tells the role of a step."""
+        informed = (player.role,) if take.informs else ()
+        self._stepped(
+            player, take, frame.seq, frame.data, peers=(take.peer,), informed=informed, is_own=False
+        )
+
+    def _stepped(
+        self,
+        player: Player,
+        step: Give | Take,
+        seq: int,
+        data: Any,
+        *,
+        peers: tuple[str, ...],
+        informed: tuple[str, ...],
+        is_own: bool,
+    ) -> None:
+        self.see(
+            Step(
+                player.session,
+                player.role,
+                step.scene,
+                step.label,
+                sent=is_own,
+                peers=peers,
+                informed=informed,
+                source=player.state.local.name,
+                target=step.next,
+                seq=seq,
+                lamport=player.lamport,
+                epoch=player.epoch,
+                data=data,
+            )
+        )
+
+
+def _looks(tracer: StageTracer) -> bool:
+    return type(tracer).stage_event is not StageTracer.stage_event
+
+
+def of_machines(tracers: Iterable[Tracer]) -> list[Tracer]:
+    """Those that look at machines: there have to be some for them."""
+    return [
+        each
+        for each in tracers
+        if any(getattr(type(each), hook) is not getattr(Tracer, hook) for hook in HOOKS)
+    ]

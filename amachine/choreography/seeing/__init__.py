@@ -1,0 +1,1 @@
+"""Choreographies as people see them: drawings, words, sequences, and why nothing moves."""

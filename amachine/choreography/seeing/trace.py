@@ -1,0 +1,231 @@
+"""What a session did, kept: sequence diagrams, counts of what was chosen, JSON lines out and in. It changes nothing.
+
+Payloads become short texts at once, without secrets: no object of the user's is kept, and no long one costs its length.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self, cast
+
+import attrs
+import msgspec
+
+from amachine.choreography.playing.events import (
+    EpochBegun,
+    Event,
+    FrameDropped,
+    RoleEnded,
+    RoleLost,
+    StageTracer,
+    Step,
+)
+from amachine.choreography.seeing.sequence import is_seen_elsewhere, roles_of, sequence_diagram, transcript
+from amachine.errors import AmachineError
+from amachine.tracers.redaction import REDACTED, Part, hides, parts, scrub, secret_parts
+from amachine.tracers.shown import cut, short
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+__all__ = ["Trace", "TraceError", "TraceFile", "read"]
+
+_KINDS: Mapping[str, type[Event]] = {
+    "step": Step,
+    "lost": RoleLost,
+    "epoch": EpochBegun,
+    "dropped": FrameDropped,
+    "ended": RoleEnded,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+class TraceError(AmachineError):
+    """A file holds no trace. The text says in which line, and why."""
+
+
+@attrs.frozen
+class _Shown:
+    """Makes events into such that can be kept and shown: payloads as text."""
+
+    chars: int = 40
+    redact: tuple[Part, ...] = attrs.field(factory=secret_parts, converter=parts)
+
+    def __call__(self, event: Event) -> Event:
+        """The event, with text in the place of what only this process has."""
+        if isinstance(event, Step):
+            return (
+                event if event.data is None else attrs.evolve(event, data=self._text(event.label, event.data))
+            )
+        if isinstance(event, EpochBegun):
+            return event
+        if isinstance(event, FrameDropped):
+            frame = event.frame
+            data = None if frame.data is None else self._text(frame.label, frame.data)
+            return attrs.evolve(event, frame=frame._replace(data=data))
+        return attrs.evolve(event, why=cut(scrub(event.why[:2000], self.redact), 500))
+
+    def _text(self, label: str, data: object) -> str:
+        if hides(self.redact, label):
+            return REDACTED
+        if isinstance(data, bytes | bytearray):  # what is in them means nothing to anybody
+            return f"{len(data):,} bytes"
+        return short(data, self.chars, self.redact)
+
+
+class Trace(StageTracer):
+    """Remembers the last `limit` events: `trace = Trace()`, then `tracers=[trace]`, and in the end `trace.mermaid()`.
+
+    `chars` characters of a payload are kept. `redact` says which are not: by the names of their fields, and of branches, as for
+    all tracers; by default the usual ones.
+    """
+
+    def __init__(self, *, limit: int = 10_000, chars: int = 40, redact: Iterable[Part] | None = None) -> None:
+        if limit < 1:
+            raise ValueError(f"limit is {limit}: at least 1 event")
+        self._shown = _Shown(chars) if redact is None else _Shown(chars, redact)
+        self._events: deque[Event] = deque(maxlen=limit)
+        self.seen = 0
+        """How many events there were, those included that are forgotten."""
+
+    def stage_event(self, event: Event) -> None:
+        """Keep it."""
+        self.seen += 1
+        self._events.append(self._shown(event))
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What is remembered, the oldest first. Of a step's `data`, there is its text."""
+        return tuple(self._events)
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """The sessions that they are from, in the order in which they began."""
+        return tuple(dict.fromkeys(each.session for each in self._events))
+
+    def of(self, session: str) -> Trace:
+        """What is remembered of one session."""
+        return self.made_of(self._only(session))
+
+    @classmethod
+    def made_of(cls, events: Iterable[Event]) -> Trace:
+        """A trace of what another has kept."""
+        kept = tuple(events)
+        new = cls(limit=max(len(kept), 1))
+        new._events.extend(kept)
+        new.seen = len(kept)
+        return new
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trace:
+        """What a file of JSON lines holds. Errors: OSError, `TraceError`."""
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            return cls.made_of(read(file))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what is remembered as JSON lines. Errors: OSError."""
+        with Path(path).open("w", encoding="utf-8") as file:
+            file.writelines(f"{line_of(each)}\n" for each in self._events)
+
+    def profile(self) -> dict[tuple[str, str], float]:
+        """How often each branch was chosen, by scene and label: what `Choreography(profile=…)` takes."""
+        chosen: Counter[tuple[str, str]] = Counter()
+        heard: dict[tuple[str, str], Counter[str]] = {}
+        roles = roles_of(self._events)
+        for step in self._events:
+            if not isinstance(step, Step):
+                continue
+            at = (step.scene, step.label)
+            if step.sent:
+                chosen[at] += 1
+            elif not is_seen_elsewhere(step, roles):  # one of those who heard it stands for all
+                heard.setdefault(at, Counter())[step.role] += 1
+        for at, by_role in heard.items():
+            chosen[at] += max(by_role.values())
+        return {at: float(count) for at, count in chosen.items()}
+
+    def mermaid(self, *, session: str | None = None, limit: int = 400) -> str:
+        """A sequence diagram of one session, by default the first: at most so many messages and notes, the last ones.
+
+        What a role was only told is dashed; decisions of one's own, losses, new epochs and endings are notes.
+        """
+        chosen = session if session is not None else next(iter(self.sessions), "")
+        return sequence_diagram(self._only(chosen), limit=limit)
+
+    def _only(self, session: str) -> Iterator[Event]:
+        return (each for each in self._events if each.session == session)
+
+    def __str__(self) -> str:
+        sessions = self.sessions
+        if len(sessions) < 2:
+            return transcript(self._events) or "(nothing)"
+        return "\n".join(f"session {each}\n{transcript(self._only(each))}" for each in sessions)
+
+    def __repr__(self) -> str:
+        sessions = len(self.sessions)
+        return f"<Trace of {self.seen} events in {sessions} session{'s' * (sessions != 1)}>"
+
+
+class TraceFile(StageTracer):
+    """Writes events to a file as they come, a JSON object a line. Call `close()` in the end, or leave `with`.
+
+    Errors: OSError when the file cannot be opened.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, chars: int = 200, redact: Iterable[Part] | None = None
+    ) -> None:
+        self._shown = _Shown(chars) if redact is None else _Shown(chars, redact)
+        self._file: IO[str] = Path(path).open("w", encoding="utf-8")  # noqa: SIM115  # as long as this lives
+
+    def stage_event(self, event: Event) -> None:
+        """Write it."""
+        self._file.write(f"{line_of(self._shown(event))}\n")
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def line_of(event: Event) -> str:
+    """An event as a line of JSON, without what has its default value."""
+    fields = attrs.asdict(
+        event,
+        recurse=False,
+        filter=lambda at, value: value is not None and (at.default is attrs.NOTHING or value != at.default),
+    )
+    return json.dumps({"event": _NAMES[type(event)], **fields}, ensure_ascii=False, separators=(",", ":"))
+
+
+def read(lines: Iterable[str | bytes]) -> Iterator[Event]:
+    """The events in lines of JSON. Errors: `TraceError`, with the number of the line."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield _event(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                raise TraceError(f"line {number} is no event of a choreography: {error}") from None
+
+
+def _event(data: Any) -> Event:
+    fields = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    name = fields.pop("event", None)
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f"it is none of {', '.join(_KINDS)}")
+    if "data" in fields:
+        fields["data"] = str(fields["data"])
+    event: Event = msgspec.convert(fields, kind)
+    return event

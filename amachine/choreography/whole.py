@@ -1,0 +1,295 @@
+"""A choreography as its users hold it: read, checked, ready to be looked at and to be played.
+
+Everything is done in the rooms below; here it is only tied together, and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from amachine.choreography import check as checking
+from amachine.choreography import inform as informing
+from amachine.choreography.canonical import fingerprint
+from amachine.choreography.diagnostics import ChoreographyError, Diagnostic, Level
+from amachine.choreography.project import project
+from amachine.choreography.reading import Reading
+from amachine.choreography.scenes import reader as scenes
+from amachine.choreography.script import Inform, Script
+from amachine.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from amachine.choreography.local import LocalMachine
+    from amachine.choreography.playing.endings import Outcome
+    from amachine.choreography.playing.frames import Channel
+    from amachine.choreography.playing.joining import Joined
+    from amachine.choreography.playing.play import Play
+    from amachine.choreography.playing.tables import Tables
+    from amachine.choreography.playing.tally import Tally
+    from amachine.choreography.seeing.graph import Graph
+    from amachine.choreography.wire.codec import Codec
+    from amachine.tracers.base import Tracer
+
+__all__ = ["Cast", "Choreography", "Engine", "Policy", "Role"]
+
+Policy: TypeAlias = Literal["auto", "all", "declared"]
+"""Who is told of choices: those who need it; everybody; nobody but whom the author named."""
+
+Engine: TypeAlias = Literal["table", "machine"]
+
+Role: TypeAlias = type | str
+"""A role's class, or its name."""
+
+Cast: TypeAlias = Mapping[Any, Any]
+"""Who plays what: by role, as class or name, the context that its functions get."""
+
+
+class Choreography:
+    """One script for many roles, checked as a whole.
+
+    `roles` are the classes whose instances play; the order is that of columns in tables and of decisions after a loss.
+    `inform` says who is told of choices that are not made to them, and `informs` what is told in any case: with
+    `"declared"`, nothing else. Pin what `explain()` shows, and the wire stays as it is while the script grows. `profile`
+    tells how often each branch is taken, by scene and label, where weights are only guesses.
+
+    `patience` is how many seconds a role waits for its next frame before it gives up; a scene may have its own. `end="bye"`
+    lets roles end that cannot tell that all is over: when everybody whom they could hear from has closed. `mortal` roles
+    may be lost: regions say how those who are left go on. `endless` says that it is meant never to end.
+
+    Errors: `ChoreographyError` with everything that was found; what is only doubtful is in `warnings`.
+    """
+
+    def __init__(
+        self,
+        start: type[Any],
+        *,
+        roles: Iterable[type],
+        name: str | None = None,
+        inform: Policy = "auto",
+        informs: Iterable[Inform] = (),
+        profile: Mapping[tuple[str, str], float] | None = None,
+        endless: bool = False,
+        end: Literal["known", "bye"] = "known",
+        mortal: Iterable[type] = (),
+        patience: float | None = None,
+        codec: Any = None,
+    ) -> None:
+        reading = scenes.read(
+            start,
+            roles=tuple(roles),
+            name=name,
+            informs=tuple(informs),
+            endless=endless,
+            closing=end == "bye",
+            mortal=tuple(mortal),
+            codec=codec,
+        )
+        self._settle(reading, inform, profile, patience, codec)
+
+    @classmethod
+    def of(
+        cls,
+        reading: Reading | Script,
+        *,
+        inform: Policy = "auto",
+        profile: Mapping[tuple[str, str], float] | None = None,
+        patience: float | None = None,
+        codec: Any = None,
+    ) -> Choreography:
+        """Make one of a script that a program built or that was read from JSON; acts come with a `Reading`.
+
+        Errors: `ChoreographyError`.
+        """
+        new = cls.__new__(cls)
+        read = Reading(reading, {}, {}) if isinstance(reading, Script) else reading
+        new._settle(read, inform, profile, patience, codec)
+        return new
+
+    def _settle(
+        self,
+        reading: Reading,
+        inform: Policy,
+        profile: Mapping[tuple[str, str], float] | None,
+        patience: float | None,
+        codec: Any,
+    ) -> None:
+        """Check what was read, and decide who is told what. The only place that assigns."""
+        script = reading.script
+        found = list(reading.diagnostics)
+        if not any(
+            each.level is Level.ERROR for each in found
+        ):  # else the script is only what could be made out
+            found += checking.structure(script)
+        if not any(each.level is Level.ERROR for each in found):
+            script = informing.decide(script, inform, profile=profile)
+            found += checking.knowledge(script)
+        if any(each.level is Level.ERROR for each in found):
+            raise ChoreographyError(script.name, found)
+        self.script: Script = script
+        self.acts = reading.acts
+        self.roles = reading.roles
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(found)
+        self.patience = patience
+        self.codec = codec
+
+    def __repr__(self) -> str:
+        script = self.script
+        return f"<Choreography {script.name}: {len(script.scenes)} scenes, {', '.join(script.roles)}>"
+
+    # What it is.
+
+    @property
+    def name(self) -> str:
+        """Its name: that of its first scene, or of the function, if none was given."""
+        return self.script.name
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What is doubtful, but not wrong."""
+        return self.diagnostics
+
+    @property
+    def informs(self) -> tuple[Inform, ...]:
+        """The frames that only tell somebody of a choice, whoever decided on them."""
+        return self.script.informs
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What both ends of a connection must have in common, as 32 hexadecimal digits. Names of functions do not count."""
+        return fingerprint(self.script)
+
+    def role_name(self, role: Role) -> str:
+        """The name of a role that is given by name or class. Errors: `LookupError`, with the nearest."""
+        name = role if isinstance(role, str) else role.__name__
+        if name not in self.script.roles:
+            known = ", ".join(self.script.roles)
+            raise LookupError(
+                f"{self.name} has no role {name}{nearest(name, self.script.roles)}; there are: {known}"
+            )
+        return name
+
+    def project(self, role: Role) -> LocalMachine:
+        """What one role plays. Errors: `LookupError`."""
+        return project(self.script, self.role_name(role))
+
+    def explain(self) -> str:
+        """Every frame that it implies, who is told what and why, and what each role plays, as text."""
+        from amachine.choreography.seeing.explain import explain
+
+        return explain(self.script)
+
+    def graph(self, role: Role | None = None) -> Graph:
+        """The whole, or what one role plays, to be drawn: `.mermaid()`, `.dot()`, `.svg()`. Errors: `LookupError`."""
+        from amachine.choreography.seeing.graph import graph_of, graph_of_role
+
+        return graph_of(self.script) if role is None else graph_of_role(self.project(role))
+
+    @property
+    def tables(self) -> Tables:
+        """What the engines run. Made once. Errors: `ChoreographyError` where a scene has no `send`."""
+        tables: Tables | None = self.__dict__.get("_tables")
+        if tables is None:
+            from amachine.choreography.playing.tables import Tables
+
+            tables = self.__dict__["_tables"] = Tables(self)
+        return tables
+
+    # How it is played.
+
+    def play(
+        self,
+        cast: Cast,
+        *,
+        engine: Engine = "table",
+        tracers: Iterable[Tracer] = (),
+        patience: float | None = None,
+        understudies: Mapping[Any, Callable[[], Any]] | None = None,
+        wire: bool = False,
+        session: str | None = None,
+    ) -> Play:
+        """A session of all roles in this process, which runs while its `async with` lasts; it can be looked at, and into.
+
+        `cast` says who plays what. The options are those of `amachine.choreography.playing.play.Play`. Errors: `LookupError` when
+        the cast lacks a role, or names one that there is not.
+        """
+        from amachine.choreography.playing.play import Play
+
+        return Play(
+            self,
+            cast,
+            engine=engine,
+            tracers=tracers,
+            patience=patience,
+            understudies=understudies,
+            wire=wire,
+            session=session,
+        )
+
+    async def run_local(
+        self,
+        cast: Cast,
+        *,
+        engine: Engine = "table",
+        tracers: Iterable[Tracer] = (),
+        patience: float | None = None,
+        understudies: Mapping[Any, Callable[[], Any]] | None = None,
+        wire: bool = False,
+        raise_errors: bool = True,
+    ) -> Outcome:
+        """Play a whole session in this process, and say how it ended. Options: as those of `play`.
+
+        Errors: `PlayFailed` when a role did not come to an exit, unless `raise_errors` is False; its cause is what a function
+        raised. `LookupError` as `play` has it.
+        """
+        from amachine.choreography.playing.play import run_local
+
+        return await run_local(
+            self,
+            cast,
+            engine=engine,
+            tracers=tracers,
+            patience=patience,
+            understudies=understudies,
+            wire=wire,
+            raise_errors=raise_errors,
+        )
+
+    async def run_many(
+        self,
+        casts: Iterable[Cast],
+        *,
+        tracers: Iterable[Tracer] = (),
+        wire: Codec | None = None,
+        keep: int = 100,
+    ) -> Tally:
+        """Play a session for each cast, all at once and in one loop, and tell how they ended: for very many of them.
+
+        Every function is a plain one, and nobody is lost. Options and errors: `amachine.choreography.playing.stage.run_many`.
+        """
+        from amachine.choreography.playing.stage import run_many
+
+        return await run_many(self.tables, casts, tracers=tracers, wire=wire, keep=keep)
+
+    def join(
+        self,
+        role: Role,
+        me: Any,
+        channels: Mapping[Any, Channel],
+        *,
+        engine: Engine = "table",
+        tracers: Iterable[Tracer] = (),
+        patience: float | None = None,
+        session: str | None = None,
+    ) -> Joined:
+        """One role of a session whose others are elsewhere, played while its `async with` lasts.
+
+        `channels` leads to everybody whom the role talks to. Options and errors: `amachine.choreography.playing.joining.Joined`.
+        """
+        from amachine.choreography.playing.joining import Joined
+
+        return Joined(
+            self, role, me, channels, engine=engine, tracers=tracers, patience=patience, session=session
+        )

@@ -1,0 +1,242 @@
+"""A server: one role, played with everybody who comes, many sessions at once. It accepts and joins; players play."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
+
+import anyio
+import attrs
+
+from amachine.choreography.playing.endings import Ending
+from amachine.choreography.playing.frames import Frame, Kind
+from amachine.choreography.playing.joining import Joined
+from amachine.choreography.playing.play import Playable, role_name
+from amachine.choreography.playing.seat import ABORTED
+from amachine.choreography.wire.listening import Expected, Listener
+from amachine.choreography.wire.opening import TERMS, Transport, listen, tasks
+from amachine.choreography.wire.wiring import wiring_of
+
+if TYPE_CHECKING:
+    import ssl
+
+    from anyio.abc import TaskGroup
+
+    from amachine.choreography.wire.channel import WireChannel
+    from amachine.choreography.wire.handshake import HandshakeError
+    from amachine.choreography.wire.terms import Terms
+    from amachine.tracers.base import Tracer
+
+__all__ = ["Caller", "MakeContext", "Server", "serve", "serving"]
+
+_log = logging.getLogger("amachine")
+
+
+@attrs.frozen
+class Caller:
+    """Who has come: what a context can be made for."""
+
+    session: str
+    """The name that the others have given the session."""
+    addresses: Mapping[str, str]
+    """By role, where it has connected from: `host:port`."""
+
+
+MakeContext: TypeAlias = Callable[[Caller], Any | Awaitable[Any]]
+
+
+class Server:
+    """Plays one role in every session for which all others have come."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        choreography: Playable,
+        role: str,
+        make_context: MakeContext,
+        options: Options,
+    ) -> None:
+        self.listener = listener
+        self.group: TaskGroup
+        """Where sessions run."""
+        self.choreography = choreography
+        self.role = role
+        self.playing: dict[str, Joined] = {}
+        """What is being played, by the name of the session."""
+        self.served = 0
+        """How many sessions have ended."""
+        self._make_context = make_context
+        self._at_once = options.get("at_once", 1000)
+        self._on_end = options.get("on_end")
+        self._engine: Literal["table", "machine"] = options.get("engine", "table")
+        self._tracers = tuple(options.get("tracers", ()))
+        self._patience = options.get("patience")
+        self._arriving: dict[str, dict[str, WireChannel]] = {}
+        self._busy: set[str] = set()
+        self._idle = anyio.Event()
+        self._peers = choreography.tables[role].machine.peers
+        self._doors = [
+            Expected(wiring_of(choreography), role, peer, None, self, stays=True) for peer in self._peers
+        ]
+        for door in self._doors:
+            listener.expect(door)
+
+    def __repr__(self) -> str:
+        return f"<Server of {self.role} on {self.host}:{self.port}: {len(self.playing)} sessions, {self.served} served>"
+
+    @property
+    def host(self) -> str:
+        """The address that it listens on."""
+        return self.listener.host
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self.listener.port
+
+    # Who comes.
+
+    def opened(self, channel: WireChannel, /) -> None:
+        """One of the others is here."""
+        session = channel.session
+        if session not in self._arriving and len(self._busy) + len(self._arriving) >= self._at_once:
+            channel.close(
+                Frame(Kind.ERR, data=f"{self._at_once} sessions are being played here, come back later")
+            )
+            return
+        if session in self._busy:
+            channel.close(Frame(Kind.ERR, data=f"session {session!r} is being played already"))
+            return
+        arrived = self._arriving.setdefault(session, {})
+        arrived[channel.peer] = channel
+        if len(arrived) == len(self._peers):
+            del self._arriving[session]
+            self._busy.add(session)
+            self.group.start_soon(self._play, session, arrived)
+        elif len(arrived) == 1:
+            self.group.start_soon(self._give_up, session, arrived)
+
+    def refused(self, error: HandshakeError, /) -> None:
+        """Somebody did not fit, and has been told so."""
+
+    async def _give_up(self, session: str, arrived: dict[str, WireChannel]) -> None:
+        """Send those home whose session never came together."""
+        await anyio.sleep(self.listener.terms.patience)
+        if self._arriving.get(session) is arrived:
+            del self._arriving[session]
+            missing = " and ".join(peer for peer in self._peers if peer not in arrived)
+            for channel in arrived.values():
+                channel.close(Frame(Kind.ERR, data=f"{missing} did not come to session {session!r}"))
+
+    # What is played.
+
+    async def _play(self, session: str, channels: dict[str, WireChannel]) -> None:
+        caller = Caller(session, {peer: channel.address for peer, channel in channels.items()})
+        ending = Ending(self.role, ABORTED, "the server was closed")
+        try:
+            try:
+                made = self._make_context(caller)
+                context = await made if isawaitable(made) else made
+            except Exception as error:  # noqa: BLE001  # it is the user's function: this session ends, others go on
+                ending = Ending(
+                    self.role, ABORTED, f"no context for {self.role} could be made: {error}", error
+                )
+                for channel in channels.values():
+                    channel.close(Frame(Kind.ERR, data=f"{self.role} cannot play"))
+                return
+            async with Joined(
+                self.choreography,
+                self.role,
+                context,
+                channels,
+                engine=self._engine,
+                tracers=self._tracers,
+                patience=self._patience,
+                session=session,
+            ) as joined:
+                self.playing[session] = joined
+                ending = await joined.ended()
+        finally:
+            for channel in channels.values():
+                channel.close(Frame(Kind.BYE, data="cancelled"))
+            self.playing.pop(session, None)
+            self._busy.discard(session)
+            self.served += 1
+            if not self._busy:
+                self._idle.set()
+                self._idle = anyio.Event()
+            if self._on_end is not None:
+                try:
+                    self._on_end(caller, ending)
+                except Exception:  # noqa: BLE001  # it is the user's function: others go on
+                    _log.exception("on_end failed for session %r", session)
+
+    def close(self) -> None:
+        """Let nobody in any more. What is being played goes on."""
+        for door in self._doors:
+            self.listener.settle(door, None)
+
+    async def drain(self) -> None:
+        """Let nobody in any more, and wait until what is being played has ended."""
+        self.close()
+        while self._busy:
+            await self._idle.wait()
+
+
+@asynccontextmanager
+async def serve(
+    choreography: Playable,
+    role: type | str,
+    make_context: MakeContext,
+    *,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    token: str = "",
+    tls: ssl.SSLContext | None = None,
+    terms: Terms = TERMS,
+    transport: Transport = "auto",
+    **options: Unpack[Options],
+) -> AsyncGenerator[Server]:
+    """Play one role with everybody who comes, until this is left; many sessions at once.
+
+    `make_context` makes what the role's functions get, for each session: it is called with a `Caller`, and may be a coroutine
+    function. `at_once` is how many sessions there may be. `on_end` is called with the caller and the `Ending` of each: what goes
+    wrong in one session ends that one only, and is told there. `engine`, `tracers` and `patience` are as those of `join`, all
+    others as those of `listen`. `await server.drain()` lets nobody in any more, and waits for those who play.
+    """
+    async with (
+        listen(port=port, host=host, token=token, tls=tls, terms=terms, transport=transport) as listener,
+        serving(listener, choreography, role, make_context, **options) as server,
+    ):
+        yield server
+
+
+class Options(TypedDict, total=False):
+    """How sessions are served."""
+
+    at_once: int
+    on_end: Callable[[Caller, Ending], object] | None
+    engine: Literal["table", "machine"]
+    tracers: Iterable[Tracer]
+    patience: float | None
+
+
+@asynccontextmanager
+async def serving(
+    listener: Listener,
+    choreography: Playable,
+    role: type | str,
+    make_context: MakeContext,
+    **options: Unpack[Options],
+) -> AsyncGenerator[Server]:
+    """As `serve`, with everybody who connects to a listener: one may serve several choreographies, and several roles."""
+    name = role_name(choreography.script, role)
+    server = Server(listener, choreography, name, make_context, options)
+    async with tasks() as server.group:
+        try:
+            yield server
+        finally:
+            server.close()

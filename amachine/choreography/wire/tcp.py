@@ -1,0 +1,168 @@
+"""The portable pipe: any byte stream of anyio, on asyncio and trio. It reads, and writes what has gathered meanwhile."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import ByteStream, Listener, SocketAttribute, TaskGroup
+from anyio.streams.tls import TLSListener, TLSStream
+
+if TYPE_CHECKING:
+    from amachine.choreography.wire.connection import Connection
+
+__all__ = ["StreamPipe", "dial", "listening"]
+
+HIGH = 256 * 1024
+"""Bytes that wait for the network, from which on sessions wait, too."""
+
+GRACE = 2.0
+"""Seconds for the other end to read the rest, and close."""
+
+_BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError, ssl.SSLError)
+
+
+class StreamPipe:
+    """A pipe, as `Connection` needs it. `run` does the work."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self.paused = False
+        self.gone = anyio.Event()
+        name = stream.extra(SocketAttribute.remote_address, "?")  # noqa: S610  # no database here
+        self.address = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
+        self._stream = stream
+        self._out: list[bytes] = []
+        self._size = 0
+        self._closing = False
+        self._work = anyio.Event()
+        self._scope = anyio.CancelScope()
+
+    async def run(self, connection: Connection) -> None:
+        """Carry bytes until one of the ends closes."""
+        why = "the connection was closed"
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._write, connection)
+                    why = await self._read(connection)
+                    connection.lost(why)
+                    self.close()
+        finally:
+            connection.lost(why)
+            self.gone.set()
+            with anyio.CancelScope(shield=True):
+                await anyio.aclose_forcefully(self._stream)
+
+    async def _read(self, connection: Connection) -> str:
+        try:
+            while True:
+                connection.fed(await self._stream.receive())
+        except anyio.EndOfStream:
+            return "the other end is gone, without a word"
+        except _BROKEN as error:
+            return _broke(error)
+
+    async def _write(self, connection: Connection) -> None:
+        try:
+            while self._out or not self._closing:
+                if not self._out:
+                    self._work = anyio.Event()
+                    await self._work.wait()
+                    continue
+                out, self._out = self._out, []
+                data = b"".join(out)
+                await self._stream.send(data)
+                self._size -= len(data)
+                if self.paused and self._size < HIGH // 4:
+                    self.paused = False
+                    connection.resumed()
+            if isinstance(self._stream, TLSStream):
+                await self._stream.aclose()
+            else:
+                await self._stream.send_eof()
+        except _BROKEN as error:
+            connection.lost(_broke(error))
+
+    def write(self, head: bytes, payload: bytes) -> None:
+        """Send that, as soon as what is being sent is through."""
+        self._out.append(head)
+        if payload:
+            self._out.append(payload)
+        self._size += len(head) + len(payload)
+        self.paused = self.paused or self._size > HIGH
+        self._work.set()
+
+    def close(self) -> None:
+        """Send what was written, and close when the other end has, or after a little while."""
+        if not self._closing:
+            self._closing = True
+            self._scope.deadline = anyio.current_time() + GRACE
+            self._work.set()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._scope.cancel()
+
+
+def _broke(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return f"the connection broke: {str(cause) or type(cause).__name__}"
+
+
+async def dial(
+    group: TaskGroup,
+    host: str,
+    port: int,
+    made: Callable[[StreamPipe], Connection],
+    *,
+    tls: ssl.SSLContext | None,
+    hostname: str | None,
+) -> Connection:
+    """Connect. The pipe runs in the group. Errors: `OSError`."""
+    stream: ByteStream
+    if tls is None:
+        stream = await anyio.connect_tcp(host, port)
+    else:
+        stream = await anyio.connect_tcp(
+            host, port, ssl_context=tls, tls_hostname=hostname or host, tls_standard_compatible=False
+        )
+    pipe = StreamPipe(stream)
+    connection = made(pipe)
+    group.start_soon(pipe.run, connection)
+    return connection
+
+
+@asynccontextmanager
+async def listening(
+    group: TaskGroup,
+    host: str,
+    port: int,
+    made: Callable[[StreamPipe], Connection],
+    *,
+    tls: ssl.SSLContext | None,
+    patience: float,
+) -> AsyncGenerator[int]:
+    """Accept connections, whose pipes run in the group. Yields the port. Errors: `OSError`."""
+
+    async def carry(stream: ByteStream) -> None:
+        pipe = StreamPipe(stream)
+        await pipe.run(made(pipe))
+
+    async def accept() -> None:
+        with scope:
+            async with listener:
+                await listener.serve(carry, group)
+
+    listener: Listener[ByteStream] = await anyio.create_tcp_listener(local_host=host, local_port=port)
+    at: int = listener.extra(SocketAttribute.local_port)  # noqa: S610  # as above
+    if tls is not None:
+        listener = TLSListener(listener, tls, standard_compatible=False, handshake_timeout=patience)
+    scope = anyio.CancelScope()
+    group.start_soon(accept)
+    try:
+        yield at
+    finally:
+        scope.cancel()

@@ -1,0 +1,263 @@
+"""What is wrong with script functions is told with the user's line, all of it at once; what a type checker finds, too."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import textwrap
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from amachine.choreography.diagnostics import ChoreographyError
+from amachine.choreography.functions.scripted import ScriptFunction, choreography
+
+PRELUDE = """
+from __future__ import annotations
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal, Protocol
+from amachine.choreography.functions.scripted import choreography
+
+class Verdict(Enum):
+    GOOD = 1
+    BAD = 2
+
+@dataclass
+class Text:
+    words: str
+
+@dataclass
+class Number:
+    value: int
+    unit: str
+
+class Alice(Protocol):
+    count: int
+    name: str
+    untold = None
+    def go(self) -> bool: ...
+    def add(self, n: int, /) -> int: ...
+    def read(self) -> Text | Number: ...
+    def forget(self) -> None: ...
+    def silent(self): ...
+    def judge(self) -> Verdict: ...
+    @property
+    def size(self) -> int: ...
+
+class Bob(Protocol):
+    count: int
+    ready: bool
+    def take(self, n: int, /) -> None: ...
+    def write(self, words: str, /) -> None: ...
+    def fine(self) -> bool: ...
+
+@choreography
+def tell(a: Alice, b: Bob) -> None:
+    b.count = a.count
+
+@choreography
+def ask(a: Alice, b: Bob) -> bool:
+    b.count = a.count
+    return b.fine()
+
+"""
+numbers = count(1)
+
+
+def stage(text: str, space: dict[str, Any] | None = None) -> ModuleType:
+    """A module with that text, in a file of its own, whose source can be read."""
+    name = f"scripts_{next(numbers)}"
+    module = sys.modules[name] = ModuleType(name)
+    vars(module).update(space or {}, __name__=name)
+    linecache.cache[f"<{name}>"] = (len(text), None, text.splitlines(keepends=True), f"<{name}>")
+    exec(compile(text, f"<{name}>", "exec", dont_inherit=True), vars(module))
+    return module
+
+
+COMMON = vars(stage(PRELUDE))
+
+
+def written(text: str, *, name: str = "f") -> ScriptFunction[..., Any]:
+    """The script function of that name, written below the prelude."""
+    found: ScriptFunction[..., Any] = getattr(stage(textwrap.dedent(text).strip("\n") + "\n", COMMON), name)
+    return found
+
+
+def told(body: str, head: str = "def f(a: Alice, b: Bob) -> None:") -> list[tuple[int | None, str, str]]:
+    """The line in the body, the code and all that is said, of what is found in a function with that body."""
+    script = written(f"@choreography\n{head}\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), "    "))
+    found = script.reading.diagnostics
+    return [(each.line and each.line - 2, each.code, f"{each.text} | {each.hint}") for each in found]
+
+
+PROGRAM = Path(__file__).parent.parent / "typing" / "mistakes_functions.py"
+
+
+def test_what_type_checkers_report_is_told_without_them() -> None:
+    """The part of the program that both checkers judge in which there are scripts."""
+    text = PROGRAM.read_text(encoding="utf-8").partition("@choreography(infrom")[0]
+    marked = [number for number, line in enumerate(text.splitlines(), 1) if "  # E " in line]
+    module = stage(text)
+    scripts: list[Any] = [value for value in vars(module).values() if isinstance(value, ScriptFunction)]
+    found: set[int | None] = {each.line for script in scripts for each in script.reading.diagnostics}
+    assert sorted(line for line in found if line) == marked
+
+
+UNREADABLE = {
+    "def f(a, b: Bob) -> None: pass": [("AMC300", "'a' does not say what it must offer")],
+    "def f(*all: Bob) -> None: pass": [("AMC300", "any number"), ("AMC300", "casts nobody")],
+    "def f() -> None: pass": [("AMC300", "casts nobody")],
+    "def f(a: int, b: Bob) -> None: pass": [("AMC300", "typed by int")],
+    "def f(a: Alicce, b: Bob) -> None: pass": [("AMC300", "did you mean 'Alice'?")],
+}
+
+
+@pytest.mark.parametrize("head", UNREADABLE)
+def test_every_parameter_has_to_be_a_role(head: str) -> None:
+    found = written(f"from __future__ import annotations\n@choreography\n{head}").reading.diagnostics
+    assert [each.code for each in found] == [code for code, _ in UNREADABLE[head]]
+    for each, (_, fragment) in zip(found, UNREADABLE[head], strict=True):
+        assert fragment in f"{each.text} | {each.hint}"
+        assert each.line == 3
+
+
+def test_without_source_it_says_what_to_do() -> None:
+    space = dict(COMMON)
+    exec("@choreography\ndef f(a: Alice, b: Bob) -> None:\n    b.count = a.count", space)
+    (found,) = space["f"].check()
+    assert found.code == "AMC303"
+    assert "scene classes" in found.hint
+
+
+def test_what_only_init_assigns_is_to_be_declared() -> None:
+    text = """
+    class Carl:
+        def __init__(self) -> None:
+            self.count = 0
+
+    @choreography
+    def f(a: Alice, c: Carl) -> None:
+        c.count = a.count
+    """
+    (found,) = written(text).check()
+    assert found.code == "AMC308"
+    assert "declare it in the class, `count: …`" in found.hint
+
+
+def test_a_file_that_changed_is_not_taken_for_what_runs(tmp_path: Path) -> None:
+    file = tmp_path / "changing.py"
+    text = "@choreography\ndef f(a: Alice, b: Bob) -> None:\n    b.count = a.count\n"
+    file.write_text(text)
+    space = dict(COMMON)
+    exec(compile(text, str(file), "exec"), space)
+    file.write_text("# something\n# else\ndef other(): pass\n")
+    (found,) = space["f"].check()
+    assert (found.code, found.hint) == ("AMC303", "import it again")
+    (found,) = choreography(lambda: None).check()
+    assert found.code == "AMC300"
+
+
+def test_all_is_told_at_once_and_raised_when_it_is_used() -> None:
+    script = written("""
+    @choreography
+    def g(a: Alice, b: Bob) -> None:
+        b.count = a.coun
+
+    @choreography
+    def f(a: Alice, b: Bob) -> bool:
+        g(a, b)
+        for n in []: pass
+        if a.go():
+            return True
+        g(a, b)
+        b.tak(1)
+    """)
+    codes = [each.code for each in script.check()]
+    assert codes == ["AMC308", "AMC304", "AMC308", "AMC310"]
+    with pytest.raises(ChoreographyError) as failed:
+        _ = script.script
+    assert list(failed.value.codes) == codes
+    assert f"<{script.__module__}>:3: AMC308 a, a Alice, offers no 'coun'" in str(failed.value)
+
+
+def test_an_end_without_the_value_that_is_promised_is_told() -> None:
+    (found,) = told("if a.go():\n    return True", head="def f(a: Alice, b: Bob) -> bool:")
+    assert found[1] == "AMC310"
+
+
+MISTAKES: dict[str, list[tuple[int, str, str]]] = {
+    "if a.count > b.count: b.count = 1": [(1, "AMC302", "this one reads a and b")],
+    "if 1 > 2: b.count = 1": [(1, "AMC302", "reads nothing of any")],
+    "while a.go() and b.fine(): b.count = a.count": [(1, "AMC302", "nest two ifs")],
+    "match (a.count, b.count):\n    case _: pass": [(1, "AMC302", "reads a and b")],
+    "match a.read():\n    case Text(w) if b.ready: b.write(w)": [(2, "AMC302", "the guard cannot read b")],
+    "for n in range(3): b.count = a.count": [(1, "AMC304", "For is not part of the choreography subset")],
+    "with a.read(): pass": [(1, "AMC304", "With is not part")],
+    "try:\n    tell(a, b)\nfinally:\n    pass": [(1, "AMC304", "match that")],
+    "b.count, b.ready = a.count, True": [(1, "AMC304", "one thing at a time")],
+    "x.count = a.count": [(1, "AMC304", "belongs to no role")],
+    "a.count": [(1, "AMC304", "does nothing")],
+    "b.take((n := a.count))": [(1, "AMC304", "assignment inside")],
+    "b.count = a.untold": [(1, "AMC305", "no annotation tells the type")],
+    "b.count = a.silent()": [(1, "AMC305", "no annotation tells the type")],
+    "b.count = a.forget()": [
+        (1, "AMC309", "b.count is int, but a.forget() is None"),
+        (1, "AMC305", "nothing that could be sent"),
+    ],
+    "b.take(a)": [(1, "AMC306", "a is a role")],
+    "a.count = b": [(1, "AMC306", "b is a role")],
+    "b.take(b.count or a.count)": [(1, "AMC306", "not always evaluated")],
+    "b.take(1 if b.ready else a.count)": [(1, "AMC306", "not always evaluated")],
+    "b.take(sum(a.count for _ in range(3)))": [(1, "AMC305", "let an operation of a give it")],
+    "b.take(sum(a.count + b.count for _ in range(3)))": [(1, "AMC306", "not always evaluated")],
+    "print(a.count, b.count)": [(1, "AMC306", "reads a and b")],
+    "a.count = b.count = a.count + b.count": [(1, "AMC306", "who makes it?")],
+    "tell(a)": [(1, "AMC307", "nobody plays b")],
+    "tell(a, b, a)": [(1, "AMC307", "has 2 roles, not 3")],
+    "tell(a, 3)": [(1, "AMC307", "`3` is none")],
+    "tell(a, bb)": [(1, "AMC307", "did you mean 'b'?")],
+    "tell(a=a, bb=b)": [(1, "AMC307", "did you mean 'b'?"), (1, "AMC307", "nobody plays b")],
+    "tell(a, a)": [(1, "AMC104", "a appears twice"), (1, "AMC107", "lacks fine, ready, take, write")],
+    "tell(b, a)": [(1, "AMC107", "b, a Bob, cannot play a of tell"), (1, "AMC107", "a, a Alice, cannot")],
+    "b.count = a.coun": [(1, "AMC308", "did you mean 'count'?")],
+    "b.cont = a.count": [(1, "AMC308", "did you mean 'count'?")],
+    "b.tak(a.count)": [(1, "AMC308", "it offers: count, fine, ready, take, write")],
+    "match a.judge():\n    case Verdict.GODO: pass\n    case _: pass": [
+        (2, "AMC308", "did you mean 'GOOD'?")
+    ],
+    "match a.read():\n    case Text(word=w): b.write(w)": [(2, "AMC308", "'word'")],
+    "b.count = a.name": [(1, "AMC309", "b.count is int, but a.name is str")],
+    "b.take(a.name)": [(1, "AMC309", "'n' is int, but a.name is str")],
+    "b.take('three')": [(1, "AMC309", "is int")],
+    "b.take(a.count, 1)": [(1, "AMC309", "too many positional arguments")],
+    "b.take()": [(1, "AMC309", "missing a required argument: 'n'")],
+    "b.count()": [(1, "AMC309", "cannot be called")],
+    "a.size = b.count": [(1, "AMC309", "can only be read")],
+    "a.go = b.ready": [(1, "AMC309", "is an operation")],
+    "match a.read():\n    case Text(w, x): b.write(w)": [(2, "AMC309", "2 parts in a row, of 1")],
+    "match a.read():\n    case Verdict(): b.take(1)": [(2, "AMC309", "never is what is matched")],
+    "match a.read():\n    case Text(w): b.take(w)": [(2, "AMC309", "'n' is int, but w is str")],
+    "return a.count": [(1, "AMC310", "names no exit: it is int")],
+    "return a.go()": [(1, "AMC309", "says that it returns None")],
+    "b.ready = ask(a, b)": [(1, "AMC311", "no value that a role has")],
+    "b.take(ask(a, b))": [(1, "AMC311", "branch on it")],
+    "match ask(a, b):\n    case Text(): pass": [(2, "AMC311", "matched with constants")],
+    "b.take(cuont)": [(1, "AMC312", "cuont means nothing here")],
+    "n = a.count\nn = b.count": [(2, "AMC312", "n is known to a already")],
+    "b = a.count": [(1, "AMC306", "b is a role"), (1, "AMC304", "belongs to no role")],
+    "while True: pass": [(1, "AMC313", "nobody ever does anything")],
+    "tell(a, b)\nf(a, b)\ntell(a, b)": [(2, "AMC301", "recursion that is not a loop")],
+}
+
+
+@pytest.mark.parametrize("body", MISTAKES)
+def test_each_mistake_is_told_at_its_line(body: str) -> None:
+    found = told(body)
+    expected = MISTAKES[body]
+    assert [(line, code) for line, code, _ in found] == [(line, code) for line, code, _ in expected], found
+    for (_, _, text), (_, _, fragment) in zip(found, expected, strict=True):
+        assert fragment in text
