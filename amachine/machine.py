@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from itertools import count
 from threading import Lock, get_ident
 from time import perf_counter
@@ -47,6 +48,8 @@ _ids = count(1)
 _DEBUG = os.environ.get("AMACHINE_DEBUG") == "1"
 _LIMITS = Limits(handler=float("inf") if _DEBUG else 0.1)
 """What a machine allows when it is not told."""
+_limits_of = lru_cache(64)(Limits)
+"""Many machines are told the same: they share it."""
 
 
 class Options(TypedDict, total=False):
@@ -220,7 +223,7 @@ class Machine(Requesting, States):
             if queue_limit is not None and queue_limit < 0:
                 raise ValueError(f"queue_limit is {queue_limit}: at least 0, or None for any number")
             budget = float("inf") if _DEBUG or handler_timeout is None else handler_timeout
-            limits = Limits(queue_limit, depth_limit, budget, raise_errors, grace)
+            limits = _limits_of(queue_limit, depth_limit, budget, raise_errors, grace)
         else:
             limits = _LIMITS
         name = id or f"{type(self).__name__}-{next(_ids)}"

@@ -38,7 +38,8 @@ SOURCES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "new new-shared bytes": create.rows,
     "tcp tcp-tasks tcp-anyio tcp-4k tcp-1m": choreo_tcp.rows,
     "import": imports.rows,
-    "pairs pairs-futures pairs-machine pairs-tracer pairs-bytes pairs-machine-bytes": choreo.rows,
+    "pairs pairs-futures pairs-machine pairs-play pairs-tracer pairs-tracer-idle pairs-bytes "
+    "pairs-machine-bytes pairs-play-bytes": choreo.rows,
     "choreo-check": choreo_check.rows,
 }
 """What yields which rows, by their names."""

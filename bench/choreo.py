@@ -13,13 +13,14 @@ import gc
 import tracemalloc
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 from amachine.choreography.acting import Act, Answer
 from amachine.choreography.builder import Builder
 from amachine.choreography.playing.events import StageTracer
 from amachine.choreography.playing.play import Play
 from amachine.choreography.playing.stage import Stage
+from amachine.choreography.playing.watching import Watchers
 from amachine.choreography.reading import Reading
 from amachine.choreography.whole import Choreography
 from bench.measure import Effort, Row, Side, Target, compare, quiet, ruled
@@ -91,6 +92,25 @@ def watched(n: int) -> Stage:
     stage, tracers = Stage(WHOLE.tables), [Watching()]
     for _ in range(n):
         stage.watch(cast(), tracers=tracers)
+    return stage
+
+
+def unwatched(n: int) -> Stage:
+    """The same with a tracer that looks at nothing, as `run_many` deals with it: nobody is shown anything."""
+    stage, tracers = Stage(WHOLE.tables), [StageTracer()]
+    for _ in range(n):
+        if Watchers(tracers):
+            stage.watch(cast(), tracers=tracers)
+        else:
+            stage.add(cast())
+    return stage
+
+
+def machined(n: int) -> Stage:
+    """The same, whose roles are machines."""
+    stage = Stage(WHOLE.tables, engine="machine")
+    for _ in range(n):
+        stage.add(cast())
     return stage
 
 
@@ -177,10 +197,10 @@ def tasks(name: str, channel: Callable[[], Any]) -> Side:
     return Side(f"asyncio tasks and {name}", lambda n: asyncio.run(with_tasks(n, channel)))
 
 
-# On machines: each role is one, with its Enter and State handlers.
+# In plays: each role is a machine with a player, each session a task.
 
 
-async def on_machines(n: int) -> float:
+async def in_plays(n: int) -> float:
     plays = [Play(WHOLE, cast(), engine="machine") for _ in range(n)]
 
     async def perform(play: Play) -> None:
@@ -211,8 +231,8 @@ def weighed(n: int, build: Callable[[int], object]) -> float:
         tracemalloc.stop()
 
 
-def half_staged(n: int) -> Stage:
-    stage = Stage(WHOLE.tables)
+def half_staged(n: int, engine: Literal["table", "machine"] = "table") -> Stage:
+    stage = Stage(WHOLE.tables, engine=engine)
     for _ in range(n):
         stage.add({"alice": Player(-5), "bob": Player()})
     stage.run(n)
@@ -236,7 +256,7 @@ async def weigh_tasks(n: int) -> float:
     return weight
 
 
-async def weigh_machines(n: int) -> float:
+async def weigh_plays(n: int) -> float:
     """Bytes of a pair of machines with their players, before the first message."""
     gc.collect()
     tracemalloc.start()
@@ -255,22 +275,29 @@ def rows(effort: Effort) -> Iterator[Row]:
     yield compare("pairs", work, stage, queues, Target(least=20), effort, operations=PAIRS)
     boxes = tasks("one-slot futures", Box)
     yield compare("pairs-futures", work, stage, boxes, Target(least=8), effort, operations=PAIRS)
-    machines = Side("machines", lambda n: asyncio.run(on_machines(n)))
+    machines = Side("machines", on_stage(machined))
     target = Target(least=1.5)
     yield compare(
         "pairs-machine", f"{work}, on machines", machines, queues, target, effort, operations=PAIRS // 5
     )
+    plays = Side("plays", lambda n: asyncio.run(in_plays(n)))
+    some = Target(least=0.1)
+    yield compare("pairs-play", f"{work}, in a play each", plays, queues, some, effort, operations=PAIRS // 5)
     tracer = Side("a tracer that does nothing", on_stage(watched))
     plain = Side("no tracer", on_stage(staged))
     yield compare(
         "pairs-tracer", f"{work}, counted and shown", tracer, plain, Target(most=2), effort, operations=PAIRS
     )
+    idle = Side("a tracer that overrides nothing", on_stage(unwatched))
+    yield compare("pairs-tracer-idle", work, idle, plain, Target(most=1.1), effort, operations=PAIRS)
     n = effort.operations(10_000)
     theirs = asyncio.run(weigh_tasks(effort.operations(1000)))
-    machine = asyncio.run(weigh_machines(effort.operations(500)))
+    machine = weighed(effort.operations(2000), lambda n: half_staged(n, "machine"))
+    play = asyncio.run(weigh_plays(effort.operations(500)))
     for name, what, ours, most in (
         ("pairs-bytes", "memory of a pair, its players included", weighed(n, half_staged), 350),
-        ("pairs-machine-bytes", "memory of a pair of machines, before it begins", machine, 2560),
+        ("pairs-machine-bytes", "memory of a pair of machines, its players included", machine, 2560),
+        ("pairs-play-bytes", "memory of a play on machines, before it begins", play, 20_000),
     ):
         yield ruled(
             name,

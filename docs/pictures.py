@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import linecache
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 from amachine import Machine, Schema, Tracer, Transition, binding
 from amachine.tracers.recorder import Recorder
 from docs.drawing import draw_schema
+from docs.drawing_plays import draw_role, draw_scenes, draw_sequence
 from docs.drawing_runs import draw_handlers, draw_story
 
 DOCS = Path(__file__).resolve().parent
@@ -89,6 +91,44 @@ def handlers(page: str, name: str, title: str) -> Callable[[], str]:
     return draw
 
 
+def made(page: str, name: str) -> dict[str, Any]:
+    """What the first block of a page makes that defines this name, as a function or by an assignment."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    wanted = re.compile(rf"^(?:def {name}\(|{name} = )", re.MULTILINE)
+    code = next(code for code in BLOCK.findall(text) if wanted.search(code))
+    file = f"{page}:{name}"
+    linecache.cache[file] = (
+        len(code),
+        None,
+        code.splitlines(keepends=True),
+        file,
+    )  # script functions are read
+    names: dict[str, Any] = {"__name__": "page"}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(code, file, "exec"), names)
+    return names
+
+
+def scenes(page: str, name: str, title: str) -> Callable[[], str]:
+    """A picture of the scenes of a choreography."""
+    return lambda: draw_scenes(made(page, name)[name].script, title)
+
+
+def role(page: str, name: str, role: str, title: str) -> Callable[[], str]:
+    """A picture of what one role of a choreography plays."""
+    return lambda: draw_role(made(page, name)[name].project(role), title)
+
+
+def sequence(page: str, name: str, title: str) -> Callable[[], str]:
+    """A picture of what was said in a session, of which the program has a `trace`."""
+
+    def draw() -> str:
+        names = made(page, name)
+        return draw_sequence(names["trace"].events, names[name].script.roles, title)
+
+    return draw
+
+
 PICTURES: dict[str, Callable[[], str]] = {
     "bar": schema("index.md", "Bar", "power", "water", "ready", "brewing"),
     "boat": schema("manual/relations.md", "Boat"),
@@ -112,7 +152,12 @@ PICTURES: dict[str, Callable[[], str]] = {
     "tea-story": story("manual/arguments.md", "Bar", "An espresso"),
     "truck-story": story("manual/helpers.md", "Truck", "A truck that is asked until it is there"),
     "paid-shop": schema("manual/persistence.md", "Shop", "placed", "paid"),
+    "sale": scenes("manual/choreographies.md", "sale", "The scenes of a sale"),
     "session-story": story("manual/timers.md", "Session", "A session that expires"),
+    "work-run": sequence("manual/playing.md", "work", "A session of work"),
+    "work-worker": role("manual/playing.md", "work", "worker", "What the worker plays"),
+    "lost-bank": sequence("manual/losses.md", "sale", "A sale without its bank"),
+    "game": scenes("manual/scenes.md", "game", "The scenes of a game"),
     "phone": schema("manual/states.md", "Phone", "charged", "signal", "usable", "message"),
 }
 

@@ -24,6 +24,7 @@ SERVER = """
 import json, os, signal, sys, types
 import amachine, anyio, anyio._backends._asyncio, asyncio, attrs
 import amachine.helpers, amachine.pipes, amachine.runtime, amachine.states, amachine.testing.assertions
+import amachine.choreography.playing.joining, amachine.choreography.seeing.trace, amachine.choreography.wire.serving
 
 path = None
 for line in iter(sys.stdin.readline, ""):

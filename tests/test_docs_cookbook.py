@@ -5,6 +5,7 @@ That their programs run and print what they say is for test_readme.py.
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,19 @@ import pytest
 
 from amachine import Event, Machine, Schema, State
 from amachine.bound import BoundState
+from amachine.choreography import Choreography
 from amachine.machine import Options
 from amachine.schema import StateDef
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 COOKBOOK = DOCS / "cookbook"
 COMING_FROM = sorted((DOCS / "coming-from").glob("*.md"))
-OPTIONS = {*Options.__annotations__, *StateDef.__annotations__, "timeout", "parent"}
+OPTIONS = {
+    *Options.__annotations__,
+    *StateDef.__annotations__,
+    *inspect.signature(Choreography).parameters,
+    *("timeout", "parent", "on_lost", "restart"),
+}
 STANDS_FOR: dict[str, Any] = {"order": Machine, "e": Event, "schema": Schema, "paid": State, "paying": State}
 STATES = {"paid", "paying"}
 

@@ -35,7 +35,7 @@ from tests.forking import SECONDS, Outcome, environment, run_files
 from tests.pages import MARK, OUTPUT, SHELL, Block, Command, Program, blocks, commands, difference, programs
 
 ROOT = Path(__file__).resolve().parents[1]
-INERT = {"go", "ini", "js", "json", "make", "markdown", "mermaid", "sql", "toml", "yaml", ""}
+INERT = {"go", "ini", "js", "json", "make", "markdown", "mermaid", "sql", "toml", "yaml", "zig", ""}
 
 
 @pytest.fixture

@@ -37,12 +37,13 @@ from amachine.choreography.whole import Choreography
 if TYPE_CHECKING:
     from amachine.choreography.builder import Builder, SceneBuilder
     from amachine.choreography.canonical import fingerprint, first_difference, parse, to_dict
-    from amachine.choreography.explore import Report, explore
+    from amachine.choreography.exploring import Report, explore
     from amachine.choreography.local import Give, LocalMachine, LocalState, Take
     from amachine.choreography.playing.checkpoints import checkpoint, restore
     from amachine.choreography.playing.joining import Joined
     from amachine.choreography.playing.machines import MachineSeat, RoleMachine, machine_type
     from amachine.choreography.playing.memory import memory_pair
+    from amachine.choreography.playing.own import AsMachine
     from amachine.choreography.playing.play import Play
     from amachine.choreography.playing.session import SessionMachine
     from amachine.choreography.playing.stage import Stage
@@ -59,8 +60,8 @@ _LATER = {
     "first_difference": "canonical",
     "parse": "canonical",
     "to_dict": "canonical",
-    "Report": "explore",
-    "explore": "explore",
+    "Report": "exploring",
+    "explore": "exploring",
     "Give": "local",
     "LocalMachine": "local",
     "LocalState": "local",
@@ -72,6 +73,7 @@ _LATER = {
     "RoleMachine": "playing.machines",
     "machine_type": "playing.machines",
     "memory_pair": "playing.memory",
+    "AsMachine": "playing.own",
     "Play": "playing.play",
     "SessionMachine": "playing.session",
     "Stage": "playing.stage",
@@ -88,6 +90,7 @@ _LATER = {
 
 __all__ = [
     "CODES",
+    "AsMachine",
     "Barrier",
     "Builder",
     "Channel",

@@ -7,10 +7,25 @@ from typing import Any, TypeAlias
 
 import attrs
 
-__all__ = ["Act", "Acts", "Answer"]
+__all__ = ["Act", "Acts", "Answer", "Memory", "Part"]
 
 Answer: TypeAlias = tuple[str, Any]
 """What `send` gives back: the label of the branch that was chosen, and what goes along (None where nothing does)."""
+
+
+class Memory(dict[str, Any]):
+    """What a role keeps from one scene to the next, by name."""
+
+    def __missing__(self, key: str) -> Any:
+        raise NameError(f"{key.rpartition('.')[2]!r} has no value yet: the way here did not set it", name=key)
+
+
+@attrs.frozen(eq=False)
+class Part:
+    """A context in one session, with what its role keeps there: one context may play in several at a time."""
+
+    me: Any
+    kept: Memory = attrs.field(factory=Memory)
 
 
 @attrs.frozen
@@ -21,6 +36,8 @@ class Act:
     """Called with the sender's context, chooses a branch. A coroutine function takes its time."""
     on: Mapping[str, Callable[..., Any]] = attrs.field(factory=dict[str, Callable[..., Any]])
     """By label: called with a receiver's context, and what came along, if the branch has a payload. May be async."""
+    keepers: frozenset[str] = frozenset()
+    """The roles whose functions, in all scenes, are called with a `Part` instead of the context."""
 
 
 Acts: TypeAlias = Mapping[str, Act]

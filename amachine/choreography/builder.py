@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from inspect import currentframe
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
-from amachine.choreography.script import EXIT, BranchDef, Inform, Place, RegionDef, SceneDef, Script
-
-if TYPE_CHECKING:
-    from types import FrameType
+from amachine.choreography.places import caller
+from amachine.choreography.script import EXIT, BranchDef, Inform, RegionDef, SceneDef, Script
 
 __all__ = ["Builder", "SceneBuilder"]
 
@@ -39,11 +36,15 @@ class SceneBuilder:
         next: SceneBuilder | str = EXIT,
         weight: float = 1.0,
         after: float | None = None,
+        ignored: bool = False,
     ) -> SceneBuilder:
-        """Let the sender choose this. `to` names one receiver or several; nobody hears a branch without. Returns the scene."""
+        """Let the sender choose this. `to` names one receiver or several; nobody hears a branch without. Returns the scene.
+
+        The other options are those of `BranchDef`.
+        """
         receivers = (to,) if isinstance(to, str) else tuple(to)
-        place = _caller()
-        branch = BranchDef(label, payload, receivers, str(next), weight=weight, after=after, place=place)
+        place = caller()
+        branch = BranchDef(label, payload, receivers, str(next), weight, after, ignored, place)
         known = dict.fromkeys(self.scene.receivers + receivers)
         branches = (*self.scene.branches, branch)
         self.scene = attrs.evolve(self.scene, branches=branches, receivers=tuple(known))
@@ -67,7 +68,7 @@ class Builder:
         """The scene of that id, made at the first call. Its name is what stands before a bracket."""
         if id not in self.scenes:
             name = id.partition("[")[0]
-            scene = SceneDef(id, name, sender, (), (), region=region, patience=patience, place=_caller())
+            scene = SceneDef(id, name, sender, (), (), region=region, patience=patience, place=caller())
             self.scenes[id] = SceneBuilder(scene)
         return self.scenes[id]
 
@@ -81,7 +82,7 @@ class Builder:
     ) -> str:
         """Declare a region, which scenes then name. `on_lost` says, by lost role, where the others go on. Returns the name."""
         goes_to = tuple((role, str(next)) for role, next in on_lost.items())
-        self.regions[name] = RegionDef(name, goes_to, restart=restart, parent=parent, place=_caller())
+        self.regions[name] = RegionDef(name, goes_to, restart=restart, parent=parent, place=caller())
         return name
 
     def script(
@@ -110,17 +111,3 @@ class Builder:
             endless=endless,
             closing=closing,
         )
-
-
-def _caller() -> Place | None:
-    """The line outside of this file that is being run."""
-    for frame in _outwards(currentframe()):
-        if frame.f_code.co_filename != __file__:
-            return Place(frame.f_code.co_filename, frame.f_lineno)
-    return None
-
-
-def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back

@@ -39,9 +39,10 @@ def canonical(script: Script) -> dict[str, Any]:
 
     Only that of roles is kept: after a loss, it decides who coordinates.
     """
+    schemas: dict[int, Any] = {}
     return {
         **_head(script),
-        "scenes": {id: _scene(script, script.scenes[id]) for id in sorted(script.scenes)},
+        "scenes": {id: _scene(script, script.scenes[id], schemas) for id in sorted(script.scenes)},
     }
 
 
@@ -52,7 +53,8 @@ def fingerprint(script: Script) -> str:
 
 def scene_hashes(script: Script) -> dict[str, str]:
     """By scene id, in canonical order, a hash as `fingerprint` has; under `HEAD` that of all that is in no scene."""
-    scenes = {id: _hash(_scene(script, script.scenes[id])) for id in sorted(script.scenes)}
+    schemas: dict[int, Any] = {}
+    scenes = {id: _hash(_scene(script, script.scenes[id], schemas)) for id in sorted(script.scenes)}
     return {HEAD: _hash(_head(script)), **scenes}
 
 
@@ -132,14 +134,18 @@ def _head(script: Script) -> dict[str, Any]:
     }
 
 
-def _scene(script: Script, scene: SceneDef) -> dict[str, Any]:
+def _scene(script: Script, scene: SceneDef, schemas: dict[int, Any]) -> dict[str, Any]:
+    """`schemas` has those that were made, by payload type: a script that somebody else wrote may name one a thousand times."""
+    for branch in scene.branches:
+        if branch.payload is not None and id(branch.payload) not in schemas:
+            schemas[id(branch.payload)] = payload_schema(branch.payload)
     return {
         "sender": scene.sender,
         "receivers": sorted(scene.receivers),
         "region": scene.region,
         "branches": {
             branch.label: {
-                "payload": None if branch.payload is None else payload_schema(branch.payload),
+                "payload": None if branch.payload is None else schemas[id(branch.payload)],
                 "to": sorted(branch.to),
                 "informs": sorted(script.informed.get((scene.id, branch.label), ())),
                 "next": branch.next,

@@ -18,6 +18,8 @@ cannot tell apart. This room mends nothing: `inform` does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -25,7 +27,7 @@ import attrs
 from amachine._bits import bits
 from amachine.choreography.diagnostics import Diagnostic, Level
 from amachine.choreography.knowledge.ahead import ahead
-from amachine.choreography.knowledge.plot import Edge, Plot
+from amachine.choreography.knowledge.plot import Edge, Plot, Spent
 from amachine.choreography.knowledge.sight import Sight
 from amachine.choreography.knowledge.structure import structure
 from amachine.choreography.knowledge.witness import told
@@ -34,6 +36,16 @@ if TYPE_CHECKING:
     from amachine.choreography.script import RegionDef, Script
 
 __all__ = ["Fault", "check", "circles", "faults", "first_frames", "knowledge", "races", "starts", "structure"]
+
+
+_MOST = 100
+"""So many faults of one role are told. The first ones matter; behind them lie whole scripts that mean nothing."""
+
+_HINTS = 30
+"""Of so many is it said which frames would mend them: each is tried over the whole script, and nobody reads hundreds."""
+
+_ENOUGH = 300_000
+"""So many steps are taken to find further faults of a role that has one, and to find all hints: less than a second."""
 
 
 def check(script: Script) -> tuple[Diagnostic, ...]:
@@ -53,13 +65,52 @@ def knowledge(script: Script) -> tuple[Diagnostic, ...]:
     def doubts(sight: Sight) -> Iterator[Fault]:
         return faults(sight, starts(script, plot, sight.role), closing=script.closing)
 
+    left = float(_ENOUGH)
+
+    def tried(sight: Sight) -> Iterator[Fault]:
+        nonlocal left
+        plot.steps = left
+        try:
+            yield from doubts(sight)
+        finally:
+            left, plot.steps = plot.steps, inf
+
+    broken: list[tuple[Sight, Fault]] = []
+    more: list[Diagnostic] = []
+    for sight in sights.values():
+        first, is_all = _first(plot, _distinct(doubts(sight)))
+        broken += [(sight, fault) for fault in first]
+        more += [] if is_all else [_and_more(sight.role, len(first))]
     found = [
-        told(script, sight, fault, doubts) for sight in sights.values() for fault in _distinct(doubts(sight))
+        told(script, sight, fault, tried if at < _HINTS else None) for at, (sight, fault) in enumerate(broken)
     ]
+    found += more
     if script.closing:
         found += [_stuck_at_the_end(*each) for each in circles(script, sights)]
     found += _gone_before(script, plot, sights)
     return (*found, *ahead(plot))
+
+
+def _first(plot: Plot, found: Iterator[Fault]) -> tuple[list[Fault], bool]:
+    """The first faults of a role, and whether these are all. To find the first one, there is all the time in the world."""
+    first: list[Fault] = []
+    try:
+        for fault in found:
+            if len(first) == _MOST:
+                return first, False
+            if not first:
+                plot.steps = _ENOUGH
+            first.append(fault)
+    except Spent:
+        return first, False
+    finally:
+        plot.steps = inf
+    return first, True
+
+
+def _and_more(role: str, count: int) -> Diagnostic:
+    text = f"{role} may have more faults than these: after {count} nothing more was looked for"
+    return Diagnostic("AMC407", text, Level.NOTE, role=role, hint="mend the first ones")
 
 
 @attrs.frozen
@@ -93,6 +144,7 @@ def faults(sight: Sight, starts: tuple[int, ...], *, closing: bool) -> Iterator[
         for moment, around in sight.moments(start):
             if around not in seen:
                 seen.add(around)
+                sight.plot.spend(1)
                 for code, there, one, other, between in _broken(sight, around, closing=closing):
                     yield Fault(code, start, moment, there, one, other, between)
 
@@ -148,15 +200,19 @@ def races(plot: Plot, role: str, heard: list[Edge]) -> Iterator[_Broken]:
         return
     expected = {edge.number for edge in heard}
     for taken in heard:
-        for early, between in first_frames(plot, taken.target, role, senders & ~plot.bit[taken.sender]):
-            if early.number in expected:
-                yield "AMC404", early.source, taken, early, between
+        silent = senders & ~plot.bit[taken.sender]
+        for early, between in first_frames(plot, taken.target, role, silent, expected):
+            yield "AMC404", early.source, taken, early, between
 
 
-def first_frames(plot: Plot, node: int, role: str, senders: int) -> list[tuple[Edge, tuple[Edge, ...]]]:
+def first_frames(
+    plot: Plot, node: int, role: str, senders: int, expected: AbstractSet[int]
+) -> list[tuple[Edge, tuple[Edge, ...]]]:
     """What may lie first in the channels of some senders to a role that does not move, while everybody goes on who can.
 
-    Each with a run from this place to it.
+    Of that what is expected, by number.
+
+    Each with a run from this place to it. It takes steps of the plot.
 
     A walk over the script that keeps who is blocked: the role, because it does not move; and whoever waits for a frame of
     one that is blocked. Such a sender's scene is walked through, though nothing of it happens yet: others, whom it does not
@@ -174,6 +230,7 @@ def first_frames(plot: Plot, node: int, role: str, senders: int) -> list[tuple[E
         if not silent:
             continue
         known = least.setdefault(at, [])
+        plot.spend(1 + len(known))
         # Who has been here with no more blocked, and no fewer of interest, has found all that is to be found from here.
         if any(b & ~blocked == 0 and silent & ~s == 0 for b, s in known):
             continue
@@ -187,7 +244,7 @@ def first_frames(plot: Plot, node: int, role: str, senders: int) -> list[tuple[E
                 stack.append((edge.target, blocked, silent & ~sender, further))
             else:
                 stack.append((edge.target, blocked, silent, further))
-    return [(plot.edges[number], _walked(found[number][1])) for number in sorted(found)]
+    return [(plot.edges[number], _walked(found[number][1])) for number in sorted(expected & found.keys())]
 
 
 _Trail: TypeAlias = "tuple[Edge, _Trail | None]"

@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "AMC311": "what a choreography returns, used as a value",
     "AMC312": "a name that means nothing, or that two roles use",
     "AMC313": "a loop in which nobody ever does anything",
+    "AMC314": "a value that may be read before there is one",
     # Who knows what.
     "AMC401": "a role that does not learn a choice which it needs",
     "AMC402": "a role that could either send or wait",
@@ -74,6 +75,7 @@ CODES: dict[str, str] = {
     "AMC404": "frames of different branches that can wait for a role at once",
     "AMC405": "a role that could choose in two scenes at once",
     "AMC406": "roles that wait for one another's goodbye at an exit",
+    "AMC407": "a role with so many faults that not all of them were looked for",
     # While it is played.
     "AMC502": "a `send` that chose no branch of its scene, or gave along what the branch does not carry",
     # Roles as machines.

@@ -14,7 +14,7 @@ import attrs
 
 from amachine.choreography.check import circles, faults, races, starts
 from amachine.choreography.knowledge.frequency import frequencies
-from amachine.choreography.knowledge.plot import Edge, Plot
+from amachine.choreography.knowledge.plot import Edge, Plot, Spent
 from amachine.choreography.knowledge.sight import Sight
 from amachine.choreography.knowledge.witness import parting
 from amachine.choreography.script import Inform, Script
@@ -24,8 +24,8 @@ __all__ = ["auto", "decide", "everything", "frequencies"]
 _SHUFFLES = 6
 """How many orders are tried by lot, beside those that begin with what is said most often."""
 
-_BUDGET = 400_000
-"""How many branches may be looked at, all trials together. What is not tried by then is told."""
+_BUDGET = 1_500_000
+"""How many steps may be taken over the script, all trials together: a second or two. What is not tried by then is told."""
 
 
 def decide(
@@ -104,7 +104,6 @@ class _Search:
         self.script = script
         self.plot = Plot(whole)
         self.starts = {role: starts(script, self.plot, role) for role in script.roles}
-        self.left = _BUDGET
         usual = frequencies(script)
         measured = profile or {}
         self.cost = [
@@ -122,40 +121,51 @@ class _Search:
 
     def cheapest(self) -> list[Inform]:
         """What is to be said after all. Everything, if nothing can make the script sound."""
-        for role, edges in self.spare.items():
-            enough = self.left - self.left // (2 * len(self.spare))
-            best = self._without(role, self._asked(role))
+        left = float(_BUDGET)
+        for waiting, (role, edges) in enumerate(self.spare.items()):
+            share = left // (len(self.spare) - waiting)
+            self.plot.steps = share // 2
+            best = self._asked(role)
+            self.plot.steps += share - share // 2
+            best = self._without(role, best)
             for order in self._orders(edges):
-                if self.left <= enough or not best:
+                if self.plot.steps < share / 2 or not best:
                     break
                 self._say(role, edges)
                 best = min(best, self._without(role, order), key=self._price)
+            left -= share - self.plot.steps
             self._settle(role, best)
         return [Inform(*edge.key, role) for role, edges in self.spare.items() for edge in edges]
 
     def _asked(self, role: str) -> list[Edge]:
         """Enough for the role, found from the other end: begin with nothing, and settle each doubt where its runs part.
 
-        What is returned is what is then said.
+        What is returned is what is then said: everything, if it takes too many steps to find that out.
         """
+        try:
+            asked = self._needed(role)
+        except Spent:
+            asked = self.spare[role]
+        if len(asked) < len(self.spare[role]) and self._well(role):
+            return asked
+        self._say(role, self.spare[role])
+        return self.spare[role]
+
+    def _needed(self, role: str) -> list[Edge]:
+        """What mends each fault of the role that it can have. Errors: `Spent`."""
         self._unsay(role, self.spare[role])
         asked: dict[int, Edge] = {}
         spare = {edge.number for edge in self.spare[role]}
         while True:
-            self.left -= len(self.plot.edges)
-            sight = Sight(self.plot, role)
+            sight = self._sight(role)
             before = len(asked)
             for fault in faults(sight, self.starts[role], closing=self.script.closing):
                 for edge in parting(sight, fault):
                     if edge.number in spare:
                         asked[edge.number] = edge
             if len(asked) == before:
-                break
+                return list(asked.values())
             self._say(role, asked.values())
-        if self._well(role):
-            return list(asked.values())
-        self._say(role, self.spare[role])
-        return self.spare[role]
 
     def _settle(self, role: str, kept: list[Edge]) -> None:
         """From now on the role is told these."""
@@ -193,7 +203,7 @@ class _Search:
 
     def _tried(self, role: str, order: list[Edge]) -> list[Edge]:
         """Leave out all at once if that is well; else what can be of each half."""
-        if not order or self.left <= 0:
+        if not order or self.plot.steps <= 0:
             return order
         self._unsay(role, order)
         if self._well(role):
@@ -215,19 +225,28 @@ class _Search:
     # Is all well?
 
     def _well(self, role: str) -> bool:
-        """Whether this role knows what it must, nobody else has a race for it, and all can tell when it is over."""
-        self.left -= len(self.plot.edges)
-        if any(faults(Sight(self.plot, role), self.starts[role], closing=self.script.closing)):
+        """Whether this role knows what it must, nobody else has a race for it, and all can tell when it is over.
+
+        It is not if finding out takes more steps than are left.
+        """
+        try:
+            return not any(self._wrong(role))
+        except Spent:
             return False
+
+    def _wrong(self, role: str) -> Iterator[object]:
+        yield from faults(self._sight(role), self.starts[role], closing=self.script.closing)
         for other, states in self.racing.items():
-            self.left -= 8 * len(states)
-            if other != role and any(any(races(self.plot, other, heard)) for heard in states):
-                return False
-        if not self.script.closing:
-            return True
-        self.left -= len(self.plot.edges) * len(self.script.roles)
-        sights = {each: Sight(self.plot, each) for each in self.script.roles}
-        return not any(circles(self.script, sights))
+            if other != role:
+                self.plot.spend(len(states))
+                for heard in states:
+                    yield from races(self.plot, other, heard)
+        if self.script.closing:
+            yield from circles(self.script, {each: self._sight(each) for each in self.script.roles})
+
+    def _sight(self, role: str) -> Sight:
+        self.plot.spend(len(self.plot.edges))
+        return Sight(self.plot, role)
 
     def _races(self, role: str) -> list[list[Edge]]:
         sight = Sight(self.plot, role)

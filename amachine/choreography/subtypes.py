@@ -21,7 +21,7 @@ _PROMOTED: dict[Any, tuple[type, ...]] = {float: (int,), complex: (int, float)}
 def fits(given: Any, wanted: Any) -> bool:
     """Whether every value of the one type is surely, or at least perhaps, one of the other. None is the type of None."""
     given, wanted = _plain(given), _plain(wanted)
-    if given == wanted or wanted is Any or wanted is object or given is Any:
+    if given is wanted or _equal(given, wanted) or wanted is Any or wanted is object or given is Any:
         return True
     if _is_union(given):
         return all(fits(each, wanted) for each in typing.get_args(given))
@@ -77,6 +77,13 @@ def _plain(kind: Any) -> Any:
     if isinstance(kind, TypeVar):
         return _plain(kind.__bound__) if isinstance(kind.__bound__, type) else Any
     return kind
+
+
+def _equal(given: Any, wanted: Any) -> bool:
+    try:
+        return bool(given == wanted)
+    except Exception:  # noqa: BLE001  # the author's metaclass may raise anything
+        return False
 
 
 def _is_union(kind: Any) -> bool:

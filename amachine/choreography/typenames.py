@@ -63,7 +63,7 @@ def payload_name(payload: Any, *, full: bool = False) -> str:
     if isinstance(origin, type) and all(
         each is Any or isinstance(each, type) or get_args(each) for each in args
     ):
-        inside = ", ".join(payload_name(each, full=full) for each in args)
+        inside = ", ".join(payload_name(each, full=full) for each in args) or "()"
         return f"{payload_name(origin, full=full)}[{inside}]"
     return str(payload) if full else str(payload).replace("typing.", "")
 

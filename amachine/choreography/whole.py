@@ -13,6 +13,8 @@ from amachine.choreography import check as checking
 from amachine.choreography import inform as informing
 from amachine.choreography.canonical import fingerprint
 from amachine.choreography.diagnostics import ChoreographyError, Diagnostic, Level
+from amachine.choreography.options import End, Policy, see_options, see_profile
+from amachine.choreography.places import caller
 from amachine.choreography.project import project
 from amachine.choreography.reading import Reading
 from amachine.choreography.scenes import reader as scenes
@@ -26,17 +28,16 @@ if TYPE_CHECKING:
     from amachine.choreography.playing.endings import Outcome
     from amachine.choreography.playing.frames import Channel
     from amachine.choreography.playing.joining import Joined
+    from amachine.choreography.playing.own import AsMachine
     from amachine.choreography.playing.play import Play
+    from amachine.choreography.playing.returning import Again, Keep
     from amachine.choreography.playing.tables import Tables
     from amachine.choreography.playing.tally import Tally
     from amachine.choreography.seeing.graph import Graph
     from amachine.choreography.wire.codec import Codec
     from amachine.tracers.base import Tracer
 
-__all__ = ["Cast", "Choreography", "Engine", "Policy", "Role"]
-
-Policy: TypeAlias = Literal["auto", "all", "declared"]
-"""Who is told of choices: those who need it; everybody; nobody but whom the author named."""
+__all__ = ["Cast", "Choreography", "Engine", "Role"]
 
 Engine: TypeAlias = Literal["table", "machine"]
 
@@ -55,11 +56,14 @@ class Choreography:
     `"declared"`, nothing else. Pin what `explain()` shows, and the wire stays as it is while the script grows. `profile`
     tells how often each branch is taken, by scene and label, where weights are only guesses.
 
-    `patience` is how many seconds a role waits for its next frame before it gives up; a scene may have its own. `end="bye"`
-    lets roles end that cannot tell that all is over: when everybody whom they could hear from has closed. `mortal` roles
-    may be lost: regions say how those who are left go on. `endless` says that it is meant never to end.
+    `patience` is how many seconds a role waits for its next frame before it gives up; a scene may have its own. Before it does,
+    it asks, and goes on waiting for who waits himself or got its turn only lately: so it is also how long anybody may take for a
+    step, and who takes longer is the one who is blamed. `end="bye"` lets roles end that cannot tell that all is over: when
+    everybody whom they could hear from has closed. `mortal` roles may be lost: regions say how those who are left go on.
+    `endless` says that it is meant never to end.
 
-    Errors: `ChoreographyError` with everything that was found; what is only doubtful is in `warnings`.
+    Errors: `ChoreographyError` with everything that was found; what is only doubtful is in `warnings`. `ValueError` and
+    `TypeError` for options that make no sense.
     """
 
     def __init__(
@@ -72,20 +76,25 @@ class Choreography:
         informs: Iterable[Inform] = (),
         profile: Mapping[tuple[str, str], float] | None = None,
         endless: bool = False,
-        end: Literal["known", "bye"] = "known",
+        end: End = "known",
         mortal: Iterable[type] = (),
         patience: float | None = None,
         codec: Any = None,
     ) -> None:
+        pinned = tuple(informs)
+        see_options(
+            name=name, inform=inform, informs=pinned, profile=profile, end=end, patience=patience, codec=codec
+        )
         reading = scenes.read(
             start,
             roles=tuple(roles),
             name=name,
-            informs=tuple(informs),
+            informs=pinned,
             endless=endless,
             closing=end == "bye",
             mortal=tuple(mortal),
             codec=codec,
+            place=caller(),
         )
         self._settle(reading, inform, profile, patience, codec)
 
@@ -101,10 +110,11 @@ class Choreography:
     ) -> Choreography:
         """Make one of a script that a program built or that was read from JSON; acts come with a `Reading`.
 
-        Errors: `ChoreographyError`.
+        Errors: `ChoreographyError`; `ValueError` and `TypeError` for options that make no sense.
         """
+        see_options(inform=inform, profile=profile, patience=patience, codec=codec)
         new = cls.__new__(cls)
-        read = Reading(reading, {}, {}) if isinstance(reading, Script) else reading
+        read = Reading(reading, {}, {}, place=caller()) if isinstance(reading, Script) else reading
         new._settle(read, inform, profile, patience, codec)
         return new
 
@@ -123,9 +133,11 @@ class Choreography:
             each.level is Level.ERROR for each in found
         ):  # else the script is only what could be made out
             found += checking.structure(script)
+            see_profile(profile, script)
         if not any(each.level is Level.ERROR for each in found):
             script = informing.decide(script, inform, profile=profile)
             found += checking.knowledge(script)
+        found = [reading.placed(each) for each in found]
         if any(each.level is Level.ERROR for each in found):
             raise ChoreographyError(script.name, found)
         self.script: Script = script
@@ -162,12 +174,18 @@ class Choreography:
         return fingerprint(self.script)
 
     def role_name(self, role: Role) -> str:
-        """The name of a role that is given by name or class. Errors: `LookupError`, with the nearest."""
-        name = role if isinstance(role, str) else role.__name__
+        """The name of a role that is given by name or class. Errors: `LookupError`, with the nearest; of another class, too."""
+        name = role if isinstance(role, str) else str(getattr(role, "__name__", role))
         if name not in self.script.roles:
             known = ", ".join(self.script.roles)
             raise LookupError(
                 f"{self.name} has no role {name}{nearest(name, self.script.roles)}; there are: {known}"
+            )
+        mine = self.roles.get(name)
+        if isinstance(role, type) and mine is not None and mine.__name__ == name and mine is not role:
+            raise LookupError(
+                f"{self.name}: the role {name} is {mine.__module__}.{mine.__qualname__}, "
+                f"and not {role.__module__}.{role.__qualname__}, which only has the same name"
             )
         return name
 
@@ -175,11 +193,17 @@ class Choreography:
         """What one role plays. Errors: `LookupError`."""
         return project(self.script, self.role_name(role))
 
-    def explain(self) -> str:
-        """Every frame that it implies, who is told what and why, and what each role plays, as text."""
+    def explain(self, *, width: int = 100, roles: bool = True) -> str:
+        """Every frame that it implies, who is told what and why, and what each role plays (if `roles`), as text."""
         from amachine.choreography.seeing.explain import explain
 
-        return explain(self.script)
+        return explain(self.script, width=width, roles=roles)
+
+    def reason(self, inform: Inform) -> str | None:
+        """What would be wrong if that frame of `informs` were left out: code and text. None if nothing would be."""
+        from amachine.choreography.seeing.explain import reason
+
+        return reason(self.script, inform)
 
     def graph(self, role: Role | None = None) -> Graph:
         """The whole, or what one role plays, to be drawn: `.mermaid()`, `.dot()`, `.svg()`. Errors: `LookupError`."""
@@ -204,6 +228,7 @@ class Choreography:
         cast: Cast,
         *,
         engine: Engine = "table",
+        machines: Mapping[Any, AsMachine] | None = None,
         tracers: Iterable[Tracer] = (),
         patience: float | None = None,
         understudies: Mapping[Any, Callable[[], Any]] | None = None,
@@ -212,7 +237,7 @@ class Choreography:
     ) -> Play:
         """A session of all roles in this process, which runs while its `async with` lasts; it can be looked at, and into.
 
-        `cast` says who plays what. The options are those of `amachine.choreography.playing.play.Play`. Errors: `LookupError` when
+        `cast` says who plays what. The options are those of `amachine.choreography.Play`. Errors: `LookupError` when
         the cast lacks a role, or names one that there is not.
         """
         from amachine.choreography.playing.play import Play
@@ -221,6 +246,7 @@ class Choreography:
             self,
             cast,
             engine=engine,
+            machines=machines,
             tracers=tracers,
             patience=patience,
             understudies=understudies,
@@ -233,6 +259,7 @@ class Choreography:
         cast: Cast,
         *,
         engine: Engine = "table",
+        machines: Mapping[Any, AsMachine] | None = None,
         tracers: Iterable[Tracer] = (),
         patience: float | None = None,
         understudies: Mapping[Any, Callable[[], Any]] | None = None,
@@ -250,6 +277,7 @@ class Choreography:
             self,
             cast,
             engine=engine,
+            machines=machines,
             tracers=tracers,
             patience=patience,
             understudies=understudies,
@@ -261,17 +289,24 @@ class Choreography:
         self,
         casts: Iterable[Cast],
         *,
+        engine: Engine = "table",
+        machines: Mapping[Any, AsMachine] | None = None,
         tracers: Iterable[Tracer] = (),
         wire: Codec | None = None,
         keep: int = 100,
     ) -> Tally:
         """Play a session for each cast, all at once and in one loop, and tell how they ended: for very many of them.
 
-        Every function is a plain one, and nobody is lost. Options and errors: `amachine.choreography.playing.stage.run_many`.
+        Every function is a plain one, and nobody is lost. `wire` encodes and decodes every payload on its way, as if the roles
+        were far apart. `keep` is how many failures are kept with their errors and casts. Errors: `ValueError` where the
+        choreography cannot be played so; `LookupError` for a cast that lacks a role.
         """
         from amachine.choreography.playing.stage import run_many
 
-        return await run_many(self.tables, casts, tracers=tracers, wire=wire, keep=keep)
+        own = {self.role_name(role): each for role, each in (machines or {}).items()}
+        return await run_many(
+            self.tables, casts, engine=engine, machines=own, tracers=tracers, wire=wire, keep=keep
+        )
 
     def join(
         self,
@@ -280,16 +315,31 @@ class Choreography:
         channels: Mapping[Any, Channel],
         *,
         engine: Engine = "table",
+        machine: AsMachine | None = None,
         tracers: Iterable[Tracer] = (),
         patience: float | None = None,
         session: str | None = None,
+        again: Again | None = None,
+        keep: Keep | None = None,
+        resume: Mapping[str, Any] | None = None,
     ) -> Joined:
         """One role of a session whose others are elsewhere, played while its `async with` lasts.
 
-        `channels` leads to everybody whom the role talks to. Options and errors: `amachine.choreography.playing.joining.Joined`.
+        `channels` leads to everybody whom the role talks to. Options and errors: `amachine.choreography.Joined`.
         """
         from amachine.choreography.playing.joining import Joined
 
         return Joined(
-            self, role, me, channels, engine=engine, tracers=tracers, patience=patience, session=session
+            self,
+            role,
+            me,
+            channels,
+            engine=engine,
+            machine=machine,
+            tracers=tracers,
+            patience=patience,
+            session=session,
+            again=again,
+            keep=keep,
+            resume=resume,
         )

@@ -316,6 +316,8 @@ def _trace(options: argparse.Namespace) -> int:
 
 def _stats(trace: Trace) -> Iterator[str]:
     """How often each branch was chosen, and its share among those of its scene."""
+    from amachine.choreography.playing.frames import plain
+
     profile = trace.profile()
     scenes: dict[str, float] = {}
     for (scene, _), count in profile.items():
@@ -327,10 +329,10 @@ def _stats(trace: Trace) -> Iterator[str]:
     )
     yield ", ".join(_count(*each) for each in numbers)
     for scene, total in sorted(scenes.items(), key=lambda each: -each[1]):
-        yield f"{total:>10,.0f}  {scene}"
+        yield f"{total:>10,.0f}  {plain(scene)}"
         for (of, label), count in profile.items():
             if of == scene:
-                yield f"{count:>10,.0f}    {label}  ({count / total:.0%})"
+                yield f"{count:>10,.0f}    {plain(label)}  ({count / total:.0%})"
 
 
 # Out.

@@ -46,7 +46,7 @@ class Ping(Scene[C, V], Generic[C, V, Next]):
     next: Msg[None, Next]
 
     def send(self, me: C) -> Sent:
-        if me.count == 2:
+        if me.count >= 2:
             me.count = 0
             return self.next()
         return self.ping(me.count)

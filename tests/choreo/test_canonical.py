@@ -214,6 +214,7 @@ def test_a_schema_is_made_of_every_kind_of_class_without_its_docstring() -> None
         dict[str, list[bytes | None]],
         tuple[int, ...],
         tuple[int, str],
+        tuple[()],
         Any,
         uuid.UUID,
         int | None,

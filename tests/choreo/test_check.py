@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from amachine.choreography.builder import Builder
 from amachine.choreography.check import check, knowledge
 from amachine.choreography.diagnostics import Diagnostic, Level
-from amachine.choreography.explore import explore
+from amachine.choreography.exploring import explore
 from amachine.choreography.inform import everything
 from amachine.choreography.project import project_all
 from amachine.choreography.script import Inform, Script
@@ -337,3 +337,32 @@ def test_recoveries_that_are_accepted_play_to_their_end(script: Script) -> None:
             for lost, goes_to in region.on_lost:
                 report = explore(project_all(script.without(lost, goes_to)), limit=1500)
                 assert report.clean, report
+
+
+def test_of_very_many_faults_only_the_first_are_told_with_the_frames_that_mend_them() -> None:
+    """Each such hint is tried over the whole script: hundreds of them would take minutes."""
+    b = Builder()
+    scenes = [b.scene(f"S{at}", "alice") for at in range(60)]
+    for at, scene in enumerate(scenes):
+        after = b.scene(f"T{at}", "carol").branch("on", to="bob", next=scenes[at + 1] if at < 59 else "Exit")
+        scene.branch("on", to="bob", next=after).branch("off", to="bob", next=f"T{at}x")
+        b.scene(f"T{at}x", "bob").branch("on", to="carol", next="Exit")
+    found = knowledge(b.script("many", scenes[0], roles=["alice", "bob", "carol"]))
+    named = [each.code for each in found if each.hint.startswith("inform ")]
+    general = [each.code for each in found if each.hint.startswith("let everybody")]
+    assert 0 < len(named) <= 30
+    assert general
+    assert all(each.witness for each in found if each.level is Level.ERROR)
+
+
+def test_of_a_role_with_very_many_faults_the_first_hundred_are_told_and_that_there_may_be_more() -> None:
+    b = Builder()
+    scenes = [b.scene(f"S{at}", "alice") for at in range(150)]
+    for at, scene in enumerate(scenes):
+        after = b.scene(f"T{at}", "carol").branch("on", to="bob", next=scenes[at + 1] if at < 149 else "Exit")
+        scene.branch("on", to="bob", next=after).branch("off", to="bob", next=f"T{at}x")
+        b.scene(f"T{at}x", "bob").branch("on", to="carol", next="Exit")
+    found = knowledge(b.script("many", scenes[0], roles=["alice", "bob", "carol"]))
+    assert [(each.level, each.role) for each in found if each.code == "AMC407"] == [(Level.NOTE, "carol")]
+    errors = [each for each in found if each.level is Level.ERROR and each.role == "carol"]
+    assert 20 < len(errors) <= 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amachine.choreography.builder import Builder
-from amachine.choreography.explore import explore
+from amachine.choreography.exploring import explore
 from amachine.choreography.inform import auto
 from amachine.choreography.knowledge.rehearse import perform, walk
 from amachine.choreography.local import LocalMachine, LocalState, Take

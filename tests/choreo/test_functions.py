@@ -8,13 +8,13 @@ import random
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from amachine.choreography.canonical import fingerprint
-from amachine.choreography.explore import explore
-from amachine.choreography.functions.scripted import NotCalled, ScriptFunction
+from amachine.choreography.exploring import explore
+from amachine.choreography.functions.scripted import NotCalled, ScriptFunction, choreography
 from amachine.choreography.playing.endings import Outcome
 from amachine.choreography.playing.rows import recoder
 from amachine.choreography.playing.stage import Stage
@@ -335,7 +335,7 @@ async def test_operations_may_take_their_time() -> None:
     assert taker.heard == [2, 1]
 
 
-def test_a_context_with_slots_needs_one_for_what_it_keeps() -> None:
+def test_what_is_kept_needs_no_room_in_the_context() -> None:
     text = """
     @choreography
     def f(a: Alice, b: Bob) -> None:
@@ -349,18 +349,38 @@ def test_a_context_with_slots_needs_one_for_what_it_keeps() -> None:
         def take(self, n: int, /) -> None:
             self.heard = n
 
-    class Fitting(Tight):
-        __slots__ = ("_kept",)
+    b = Tight()
+    b.count = 5
+    ran(text, b=b)
+    assert b.heard == 8
 
-    for cls in (Tight, Fitting):
-        b = cls()
-        b.count = 5
-        if cls is Fitting:
-            ran(text, b=b)
-            assert b.heard == 8
-        else:
-            with pytest.raises(TypeError, match="add '_kept' to its slots"):
-                ran(text, b=b)
+
+async def test_one_context_plays_in_several_sessions_at_a_time() -> None:
+    script = written("""
+    @choreography
+    def f(a: Alice, b: Bob) -> None:
+        b.take(a.add(1) + b.count + a.add(1))
+    """)
+    took: list[int] = []
+
+    class Slow:
+        count = 0
+
+        def take(self, n: int, /) -> None:
+            took.append(n)
+
+    class Adding:
+        def __init__(self, begin: int) -> None:
+            self.count = begin
+
+        def add(self, n: int, /) -> int:
+            self.count += n
+            return self.count
+
+    b = Slow()
+    tally = await script.run_many({"a": Adding(begin), "b": b} for begin in (0, 100, 200))
+    assert tally.ended == 3
+    assert sorted(took) == [3, 203, 403]
 
 
 def test_a_traceback_shows_the_line_of_the_script() -> None:
@@ -511,3 +531,44 @@ def test_a_script_is_not_run_by_calling_it() -> None:
     assert repr(plays.pingpong) == "<choreography pingpong>"
     with pytest.raises(AttributeError, match="pingpong has no attribute 'skript'"):
         getattr(plays.pingpong, "skript")  # noqa: B009
+
+
+class Clerk(Protocol):
+    number: int
+    wide: int
+    text: str
+
+    def found(self) -> str | None: ...
+    def more(self, by: int) -> int: ...
+
+
+@choreography
+def letters(a: Clerk, b: Clerk) -> None:
+    b.text = (
+        f"{a.number} {b.number:{a.wide}d} {b.number!r:>{b.wide}} {a.more(b.more(1))} {b.number} {a.number}"
+    )
+    a.text = b.found() or ""
+    a.text = f"{a.text}{b.number}"
+
+
+class Clerking:
+    def __init__(self, number: int, wide: int) -> None:
+        self.number = number
+        self.wide = wide
+        self.text = ""
+
+    def found(self) -> str | None:
+        return None if self.text else "x"
+
+    def more(self, by: int) -> int:
+        self.number += by
+        return self.number
+
+
+async def test_what_several_roles_have_can_stand_in_one_text() -> None:
+    a, b = Clerking(3, 4), Clerking(7, 6)
+    await played(letters, {"a": a, "b": b}, wire=True)
+    one, other = Clerking(3, 4), Clerking(7, 6)
+    letters.function(one, other)
+    assert (vars(a), vars(b)) == (vars(one), vars(other))
+    assert b.text == "3    7      7 11 8 11"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -246,6 +247,12 @@ MISTAKES: dict[str, list[tuple[int, str, str]]] = {
     "b.ready = ask(a, b)": [(1, "AMC311", "no value that a role has")],
     "b.take(ask(a, b))": [(1, "AMC311", "branch on it")],
     "match ask(a, b):\n    case Text(): pass": [(2, "AMC311", "matched with constants")],
+    "match ask(a, b):\n    case True: tell(a, b)\n    case Verdict.GOOD: pass\n    case 'fine' | 3: pass": [
+        (3, "AMC309", "Verdict.GOOD never is what ask returns | it returns: True, False"),
+        (4, "AMC309", "'fine' | 3 never is"),
+    ],
+    "m, n = a.count, 2\nb.take(m)": [(1, "AMC304", "one thing at a time")],
+    "n = a.count + b.count\nb.take(n)": [(1, "AMC306", "reads a and b")],
     "b.take(cuont)": [(1, "AMC312", "cuont means nothing here")],
     "n = a.count\nn = b.count": [(2, "AMC312", "n is known to a already")],
     "b = a.count": [(1, "AMC306", "b is a role"), (1, "AMC304", "belongs to no role")],
@@ -261,3 +268,71 @@ def test_each_mistake_is_told_at_its_line(body: str) -> None:
     assert [(line, code) for line, code, _ in found] == [(line, code) for line, code, _ in expected], found
     for (_, _, text), (_, _, fragment) in zip(found, expected, strict=True):
         assert fragment in text
+
+
+NAMESAKES = {
+    "Literal['a-b', 'a_b']": ("'a-b'", "'a_b'", "ReturnedAB"),
+    "Literal['x', 'X']": ("'x'", "'X'", "ReturnedX"),
+    "bool | Literal['true']": ("True", "'true'", "ReturnedTrue"),
+}
+
+
+@pytest.mark.parametrize("kind", NAMESAKES)
+def test_two_values_that_would_name_one_exit_are_told(kind: str) -> None:
+    one, other, name = NAMESAKES[kind]
+    body = f"b.count = a.count\nif a.go():\n    return {one}\nreturn {other}"
+    (found,) = told(body, f"def f(a: Alice, b: Bob) -> {kind}:")
+    assert found[1] == "AMC216"
+    assert f"f returns {one} and {other}: both name {name}" in found[2]
+
+
+def test_values_that_differ_in_their_sign_name_two_exits() -> None:
+    text = """
+    @choreography
+    def f(a: Alice, b: Bob) -> Literal[1, -1]:
+        b.count = a.count
+        if a.go():
+            return 1
+        return -1
+    """
+    assert written(text).reading.script.exits == ("ReturnedIs1", "ReturnedMinus1")
+
+
+def test_what_is_no_function_is_told_without_a_line() -> None:
+    wrong: Any = choreography
+    for thing in (5, int, len):
+        (found,) = wrong(thing).check()
+        assert (found.code, found.place) == ("AMC300", None)
+    (found,) = wrong(
+        written("@choreography\ndef f(a: Alice, b: Bob) -> None:\n    b.count = a.count")
+    ).check()
+    assert found.code == "AMC300"
+
+
+def test_options_that_there_are_not_are_refused_at_once() -> None:
+    wrong: Any = choreography
+    with pytest.raises(ValueError, match=r"inform='atuo' \(did you mean 'auto'\?\): there are 'auto', 'all'"):
+        wrong(inform="atuo")
+    with pytest.raises(ValueError, match="end='never': there are 'known', 'bye'"):
+        wrong(end="never")
+
+
+def test_attributes_of_a_function_are_its_own_business() -> None:
+    def tells(a: Any, b: Any) -> None: ...
+
+    vars(tells).update(script="none of ours", function=None)
+    assert choreography(tells).function is tells
+
+
+def test_threads_may_ask_for_one_at_once() -> None:
+    text = "@choreography\ndef f(a: Alice, b: Bob) -> None:\n" + "    b.count = a.count\n" * 20
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            for _ in range(10):
+                script = written(text)
+                for each in [pool.submit(lambda: script.script) for _ in range(6)]:  # noqa: B023
+                    assert each.result() is script.script
+    finally:
+        sys.setswitchinterval(before)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from amachine.choreography.explore import explore
+from amachine.choreography.exploring import explore
 from amachine.choreography.functions.scripted import ScriptFunction
 from amachine.choreography.playing.stage import Stage
 from amachine.choreography.project import project_all

@@ -14,11 +14,13 @@ import attrs
 import pytest
 from hypothesis import given, settings
 
+from amachine.choreography import inform
 from amachine.choreography.builder import Builder
 from amachine.choreography.check import check
 from amachine.choreography.diagnostics import Level
-from amachine.choreography.explore import explore
+from amachine.choreography.exploring import explore
 from amachine.choreography.inform import auto, decide, everything, frequencies
+from amachine.choreography.knowledge.plot import Plot
 from amachine.choreography.project import project_all
 from amachine.choreography.script import Inform, Script
 from tests.choreo.built import pingpong, sendfile, show, two_phase
@@ -163,6 +165,35 @@ def test_a_big_script_is_repaired_within_a_budget() -> None:
     better = auto(script)
     assert sound(better)
     assert len(better.informs) < len(everything(script).informs) / 4
+
+
+def test_a_script_full_of_races_is_repaired_within_the_budget_and_stays_sound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lot = Random(1)
+    cast = [f"r{at}" for at in range(6)]
+    b = Builder()
+    for at in range(60):
+        sender, *others = lot.sample(cast, len(cast))
+        scene = b.scene(f"S{at}", sender)
+        for label in "ab":
+            to = others[: lot.choice([1, 1, 2, 3])]
+            next = f"S{at + 1}" if label == "a" else f"S{lot.randrange(60)}"
+            scene.branch(label, to=to, next=next if next != "S60" else "Exit")
+    script = b.script("racing", "S0", roles=cast)
+    taken = 0
+    spend = Plot.spend
+
+    def counted(plot: Plot, steps: int) -> None:
+        nonlocal taken
+        taken += steps
+        spend(plot, steps)
+
+    monkeypatch.setattr(Plot, "spend", counted)
+    monkeypatch.setattr(inform, "_BUDGET", 60_000)
+    told = auto(script)
+    assert 30_000 < taken < 70_000
+    assert sound(told)
 
 
 # Frequencies.

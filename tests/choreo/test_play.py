@@ -140,17 +140,6 @@ async def test_an_outcome_tells_who_ended_where_and_why() -> None:
     assert quiet.failed
 
 
-async def test_states_of_the_users_own_follow_a_role_that_becomes_a_machine() -> None:
-    script = pingpong()
-    states = {"Lit": {"require": ["Ping"], "auto": True}}
-    async with Play(acted(script), cast(script.roles)) as play:
-        machine = play.machine("alice", states=states)
-        await play.ended()
-        assert machine.clock["Lit"] == machine.clock["Ping"] > 2
-        with pytest.raises(ValueError, match="alice of .* is a machine already"):
-            play.machine("alice", states=states)
-
-
 def test_the_exit_of_the_whole_is_that_of_the_roles_that_can_tell() -> None:
     def common(*states: str) -> str | None:
         return Outcome(

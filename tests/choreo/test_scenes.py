@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import sys
 import time
+from abc import ABC, ABCMeta
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, Self, TypeVar
@@ -129,6 +130,26 @@ def test_reading_the_show_takes_no_longer_than_thirty_milliseconds() -> None:
 def test_a_branch_that_is_called_is_its_label_and_what_goes_along() -> None:
     assert Ping[Alice, Bob, Exit]().send(Alice(count=1)) == ("ping", 1)
     assert Ping[Alice, Bob, Exit]().send(Alice(count=2)) == ("next", None)
+
+
+class Wins(Exit, Generic[Next]):
+    """An exit for each who may win."""
+
+
+class Toss(Scene[Next, Bob], Generic[Next]):
+    heads: Msg[None, Wins[Next]]
+    tails: Msg[None, Wins[Bob]]
+    again: Msg[None, Wins[Toss[Next]]]
+
+    def send(self, me: Next) -> Sent:
+        return self.tails()
+
+
+async def test_an_exit_may_be_a_template_and_is_called_after_its_arguments() -> None:
+    choreography = Choreography(Toss[Alice], roles=[Alice, Bob])
+    assert choreography.script.exits == ("Wins_Alice", "Wins_Bob", "Wins_Toss_Alice")
+    outcome = await choreography.run_local({Alice: Alice(), Bob: Bob()})
+    assert outcome.exit == "Wins_Bob"
 
 
 async def test_scenes_are_played() -> None:
@@ -433,6 +454,54 @@ def test_regions_nest_and_say_where_it_goes_on_for_each_mortal_role() -> None:
     assert (again.name, again.on_lost, again.restart) == ("Again", (), True)
     assert [scene.region for scene in script.scenes.values()] == ["Outer", "Inner", "Again", None]
     assert script.innermost("Answer") == ("Inner", "Outer")
+
+
+# Classes that are made in their own way.
+
+
+def test_a_metaclass_does_not_hide_where_a_scene_stands() -> None:
+    class Making(ABCMeta):
+        def __new__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any]) -> Any:
+            return super().__new__(cls, name, bases, space)
+
+    class Over(Exit): ...
+
+    class Plain(Scene[Alice, Bob], ABC):
+        go: Msg[None, Over]
+
+        def send(self, me: Alice) -> Sent:
+            return self.go()
+
+    class Made(Scene[Alice, Bob], metaclass=Making):
+        go: Msg[None, Over]
+
+        def send(self, me: Alice) -> Sent:
+            return self.go()
+
+        def on_go(self, me: Bob) -> None:
+            assert me is not None
+
+    class Inner(Region, ABC, on_lost=lambda: Over):
+        pass
+
+    for each in (Plain, Made):
+        script = sound(read(each, roles=[Alice, Bob]))
+        (branch,) = script.scenes[each.__name__].branches
+        assert branch.next == "Over"
+        assert branch.place is not None
+        assert branch.place.file == __file__
+    assert Inner.__statement__.whence.place.file == __file__
+
+
+def test_a_branch_may_have_a_name_that_only_classes_of_classes_use() -> None:
+    class Walk(Scene[Alice, Bob]):
+        mro: Msg[None, Exit]
+
+        def send(self, me: Alice) -> Sent:
+            return self.mro()
+
+    assert [each.label for each in sound(read(Walk, roles=[Alice, Bob])).scenes["Walk"].branches] == ["mro"]
+    assert tuple(Walk().send(Alice())) == ("mro", None)
 
 
 # Whole programs.

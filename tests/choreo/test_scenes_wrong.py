@@ -138,6 +138,12 @@ class First(Sends, Scene[Alice, Bob]):
     one: Msg[None, Grow[Exit]]
     two: Msg[None, Twice[Exit, Failed]]
 """,
+    "growing payloads": """
+class Longer(Sends, Scene[Alice, Bob], Generic[Next]):
+    done: Msg[Next, Longer[list[Next]]] = ignore()  # AMC108 a continuation grows on every turn (Longer -> Longer[Longer]
+class First(Sends, Scene[Alice, Bob]):
+    done: Msg[None, Longer[int]]
+""",
     "unreached": """
 class Never(Sends, Scene[Alice, Bob]):       # AMC111 warning Never is never reached from First
     done: Msg[None, Exit]
@@ -392,6 +398,22 @@ def test_a_name_of_a_function_further_out_that_no_method_uses_is_told() -> None:
     (said,) = read(inner(), roles=[Alice, Bob]).diagnostics
     assert (said.code, said.text) == ("AMC100", "First.go: 'Hidden' cannot be resolved")
     assert "a function further out" in said.hint
+
+
+def test_a_policy_that_there_is_not_is_refused() -> None:
+    wrong: Any = Choreography
+    with pytest.raises(ValueError, match=r"inform='atuo' \(did you mean 'auto'\?\): there are 'auto', 'all'"):
+        wrong(plays.PINGPONG.start, roles=[Alice, Bob], inform="atuo")
+    with pytest.raises(ValueError, match="end='never': there are 'known', 'bye'"):
+        wrong(plays.PINGPONG.start, roles=[Alice, Bob], end="never")
+    with pytest.raises(ValueError, match="inform='some'"):
+        wrong.of(read(plays.PINGPONG.start, roles=[Alice, Bob]), inform="some")
+
+
+def test_a_scene_with_the_name_of_a_final_state_is_told() -> None:
+    names = program(PRELUDE + "class Aborted(Sends, Scene[Alice, Bob]):\n    done: Msg[None, Exit]")
+    (said,) = read(names["Aborted"], roles=[names["Alice"], names["Bob"]]).diagnostics
+    assert (said.code, said.text[:44]) == ("AMC216", "the start: no scene can be called Aborted, a")
 
 
 def test_without_source_a_mistake_is_told_at_its_class() -> None:

@@ -196,7 +196,13 @@ class Choosing(Speaking, ABC):
 
     def _matched_exits(self, each: ast.Match, call: ast.Call, after: Target, around: Block) -> Target:
         bodies = [self.block(case.body, after, around) for case in each.cases]
+        callee = self.lowering.subject(self.lowering.script_of(self.source.meaning(call.func)))
+        values = () if callee is None else self.lowering.returned(callee)
         for case in each.cases:
+            if values and not any(matches(case.pattern, one, self.source) is not False for one in values):
+                text = f"{ast.unparse(case.pattern)} never is what {ast.unparse(call.func)} returns"
+                said = ", ".join(str(one) for one in values if one is not None) or "None"
+                self.crossing.told(case.pattern, "AMC309", text, f"it returns: {said}")
             if case.guard is not None or matches(case.pattern, None, self.source) is None:
                 text = f"what a choreography returns is matched with constants, not `{ast.unparse(case.pattern)}`"
                 raise self.crossing.trouble(

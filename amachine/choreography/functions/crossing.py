@@ -264,7 +264,9 @@ class Crossing:
             fields.append((field, parts))
             several: list[Any] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
             for each in several:
-                parts.append(self._part(each, where, emit))
+                # How a value is formatted is a string that stays one.
+                is_format = field == "format_spec" and isinstance(each, ast.JoinedStr)
+                parts.append((self._mapped if is_format else self._part)(each, where, emit))
                 marks.append((parts, emit.mark()))
         at: dict[int, int] = {id(parts): len(parts) for _, parts in fields}
         for parts, mark in reversed(marks):
@@ -276,7 +278,7 @@ class Crossing:
 
     def _kept(self, part: Any, where: Where, emit: Emit, mark: int) -> Any:
         """A part, evaluated before its role does what it has to for a part behind it."""
-        if isinstance(part, ast.keyword):
+        if isinstance(part, ast.keyword | ast.FormattedValue):
             part.value = self._kept(part.value, where, emit, mark)
         elif isinstance(part, ast.expr) and not isinstance(part, ast.Starred) and not where.lazy:
             reads = any(isinstance(each, ast.Name) and each.id == where.at for each in ast.walk(part))
@@ -286,7 +288,7 @@ class Crossing:
 
     def _part(self, part: Any, where: Where, emit: Emit) -> Any:
         if isinstance(part, ast.expr) and not isinstance(getattr(part, "ctx", None), ast.Store):
-            if isinstance(part, ast.Starred | ast.Slice):
+            if isinstance(part, ast.Starred | ast.Slice | ast.FormattedValue):
                 return self._mapped(part, where, emit)
             return self.split(part, where, emit)
         return self._mapped(part, where, emit) if isinstance(part, ast.comprehension | ast.keyword) else part
@@ -325,6 +327,8 @@ class Crossing:
         word = expr.id
         if word in where.inner or word in self.roles or word in self.subject.variables:
             return
+        if word in self.source.function.__code__.co_varnames:
+            return  # what is wrong with the statement that gives it a value is told there
         if self.source.lookup(word) is MISSING:
             near = nearest(word, [*self.subject.variables, *self.source.known()])
             self.told(expr, "AMC312", f"{word} means nothing here{near}", "define or import it in the module")
@@ -350,7 +354,7 @@ class Crossing:
         what = cls.__name__ if role is None else f"{role}, a {cls.__name__},"
         text = f"{what} offers no {expr.attr!r}{nearest(expr.attr, members(cls))}"
         hint = f"it offers: {', '.join(sorted(members(cls))) or 'nothing'}"
-        if expr.attr in getattr(getattr(cls.__init__, "__code__", None), "co_names", ()):
+        if expr.attr in getattr(getattr(getattr(cls, "__init__", None), "__code__", None), "co_names", ()):
             hint = f"what `__init__` assigns has no type that could be seen: declare it in the class, `{expr.attr}: …`"
         self.told(expr, "AMC308", text, hint, role)
 

@@ -28,6 +28,7 @@ __all__ = [
     "Site",
     "Target",
     "Work",
+    "assigned",
     "final",
     "names_of",
     "nodes_from",
@@ -59,6 +60,16 @@ class Piece:
     role: str
     """The parameter that plays."""
     body: tuple[ast.stmt, ...]
+
+    def words(self) -> list[str]:
+        """The names to which it gives values."""
+        return [word for each in self.body for word in assigned(each)]
+
+
+def assigned(statement: ast.stmt) -> list[str]:
+    """The names that a plain statement binds."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return [each.id for each in targets if isinstance(each, ast.Name)]
 
 
 @attrs.frozen(eq=False)

@@ -12,7 +12,9 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from amachine.choreography.acting import Act
 from amachine.choreography.diagnostics import Diagnostic, Level
+from amachine.choreography.functions.assigned import see_assigned
 from amachine.choreography.functions.crossing import Subject
 from amachine.choreography.functions.flow import (
     Edge,
@@ -33,6 +35,7 @@ from amachine.choreography.functions.patterns import name_of_value
 from amachine.choreography.functions.performing import Performing
 from amachine.choreography.functions.sources import MISSING, Source, Trouble
 from amachine.choreography.functions.statements import Body, survey
+from amachine.choreography.places import place_of
 from amachine.choreography.reading import Reading
 from amachine.choreography.script import EXIT, BranchDef, Inform, Place, SceneDef, Script
 from amachine.choreography.wire.codec import STANDARD, Codec
@@ -162,16 +165,17 @@ def lower(
     `codec` says what can travel.
     """
     lowering = Lowering(script_of)
-    title = name or function.__name__
+    title = name or str(getattr(function, "__name__", function))
     subject = lowering.subject(function)
     start: Target = lowering.end(None)
     roles: Mapping[str, type] = {} if subject is None else subject.roles
     if subject is not None:
         start = lowering.inline(subject, subject.source.parameters, Exits(lowering.end), Trouble)
         _see_end(lowering, subject, start)
+        _see_exits(lowering, subject, start)
     if any(each.level is Level.ERROR for each in lowering.diagnostics):
         nothing = Script(title, tuple(roles), EXIT, {}, endless=endless, closing=closing)
-        return Reading(nothing, {}, dict(roles), lowering.diagnostics)
+        return Reading(nothing, {}, dict(roles), lowering.diagnostics, place_of(function))
     start = settle_local_work(start)
     nodes = list(nodes_from(start))
     ids = _ids(nodes, subject)
@@ -186,9 +190,17 @@ def lower(
         closing=closing,
     )
     _see_payloads(lowering, script, STANDARD if codec is None else codec)
-    performing = Performing(nodes)
-    acts = {ids[node]: performing.act(node) for node in nodes}
-    return Reading(script, acts, dict(roles), lowering.diagnostics)
+    acts: dict[str, Act] = {}
+    try:
+        performing = Performing(nodes)
+        for each in see_assigned(start, performing):
+            lowering.tell(each)
+        acts = {ids[node]: performing.act(node) for node in nodes}
+    except RecursionError:
+        text, hint = f"{title}: something in it is nested too deeply", "do it in several statements"
+        lowering.tell(Diagnostic("AMC304", text, hint=hint, place=place_of(function)))
+    place, cast_at = place_of(function), {} if subject is None else subject.source.cast_at()
+    return Reading(script, acts, dict(roles), lowering.diagnostics, place, cast_at)
 
 
 def _see_payloads(lowering: Lowering, script: Script, codec: Codec) -> None:
@@ -217,6 +229,20 @@ def _see_end(lowering: Lowering, subject: Subject, start: Target) -> None:
             if values is not None and None not in values:
                 text = f"{subject.source.name} may end here without returning anything, but says that it does"
                 lowering.tell(Diagnostic("AMC310", text, hint="return a value on every way", place=place))
+
+
+def _see_exits(lowering: Lowering, subject: Subject, start: Target) -> None:
+    """See that no two values that are returned name the same exit."""
+    named: dict[str, object] = {}
+    for node in nodes_from(start):
+        for edge in node.edges.values():
+            last = final(edge.next)
+            if isinstance(last, End):
+                other = named.setdefault(exit_of(last.value), last.value)
+                if (type(other), other) != (type(last.value), last.value):
+                    text = f"{subject.source.name} returns {other!r} and {last.value!r}: both name {exit_of(other)}"
+                    hint = "return members of one enum, or words that differ in letters and digits"
+                    lowering.tell(Diagnostic("AMC216", text, hint=hint, place=edge.place))
 
 
 def _ids(nodes: list[Node], subject: Subject | None) -> dict[Node, str]:

@@ -11,7 +11,7 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -209,10 +209,13 @@ class Types:
             case ast.UnaryOp(operand=operand):
                 found = self.of(operand)
                 return int if found is bool else found
+            case ast.BoolOp(op=ast.Or(), values=[*first, last]):
+                # `or` goes on where None is: what comes of it is None only if that is the last.
+                return _common([*(_without_none(self.of(each)) for each in first), self.of(last)])
             case ast.BoolOp(values=values):
-                return self._joined(values)
+                return _common([self.of(each) for each in values])
             case ast.IfExp(body=body, orelse=orelse):
-                return self._joined([body, orelse])
+                return _common([self.of(body), self.of(orelse)])
             case ast.BinOp():
                 return self._of_operator(expr)
             case ast.JoinedStr():
@@ -221,7 +224,7 @@ class Types:
                 parts = [self.of(each) for each in elts]
                 return UNKNOWN if UNKNOWN in parts else types.GenericAlias(tuple, tuple(parts))
             case ast.List(elts=elts) if elts:
-                part = self._joined(elts)
+                part = _common([self.of(each) for each in elts])
                 return UNKNOWN if part is UNKNOWN else types.GenericAlias(list, part)
             case ast.Subscript():
                 return self._of_item(expr)
@@ -251,10 +254,6 @@ class Types:
         if not inspect.isfunction(function):
             return UNKNOWN
         return _awaited(_hints(function, type(function)).get("return", UNKNOWN))[0]
-
-    def _joined(self, parts: list[ast.expr]) -> Any:
-        found = [self.of(each) for each in parts]
-        return found[0] if all(each == found[0] for each in found) else UNKNOWN
 
     def _of_operator(self, expr: ast.BinOp) -> Any:
         left, right = self.of(expr.left), self.of(expr.right)
@@ -287,6 +286,16 @@ class Types:
         if issubclass(origin, collections.abc.Mapping):
             return args[1] if len(args) == 2 else UNKNOWN
         return args[0] if issubclass(origin, collections.abc.Sequence) else UNKNOWN
+
+
+def _common(kinds: Sequence[Any]) -> Any:
+    """The type that all have; `UNKNOWN` if they differ."""
+    return kinds[0] if all(each == kinds[0] for each in kinds) else UNKNOWN
+
+
+def _without_none(kind: Any) -> Any:
+    kept = tuple(each for each in options(kind) if each is not type(None))
+    return typing.Union[kept] if kept and UNKNOWN not in kept else UNKNOWN  # noqa: UP007
 
 
 # What fits where.

@@ -25,7 +25,6 @@ __all__ = [
     "covers",
     "irrefutable",
     "label_of",
-    "label_of_value",
     "matches",
     "name_of_value",
 ]
@@ -43,6 +42,8 @@ def name_of_value(value: object) -> str:
         return str(value).lower()
     if isinstance(value, enum.Enum):
         return value.name
+    if isinstance(value, int | float) and value < 0:
+        return f"minus_{name_of_value(-value).removeprefix('is_')}"
     word = re.sub(r"\W+", "_", str(value)).strip("_")
     return word if word and not word[0].isdigit() else f"is_{word}".rstrip("_")
 
@@ -244,7 +245,28 @@ def covers(patterns: Sequence[tuple[ast.pattern, bool]], kind: Any, source: Sour
             return True
         for one in _alternatives(pattern):
             left -= {each for each in left if _takes(one, each, source)}
-    return not left
+    every = [one for pattern, guarded in patterns if not guarded for one in _alternatives(pattern)]
+    shapes = {shape for one in every if (shape := _shape(one)) is not None}
+    return all(what == "class" and _all_lengths(each, shapes) for what, each, *_ in left)
+
+
+def _shape(pattern: ast.pattern) -> tuple[int, bool] | None:
+    """Of a pattern that takes all sequences of a length: that length, and whether it takes longer ones, too."""
+    if not isinstance(pattern, ast.MatchSequence):
+        return None
+    parts = [each for each in pattern.patterns if not isinstance(each, ast.MatchStar)]
+    return (len(parts), len(parts) < len(pattern.patterns)) if all(map(irrefutable, parts)) else None
+
+
+def _all_lengths(kind: Any, shapes: set[tuple[int, bool]]) -> bool:
+    """Whether these lengths are all that lists and tuples of a type can have. Text, which is no such sequence, may be others."""
+    args, origin = typing.get_args(kind), typing.get_origin(kind) or kind
+    if origin is tuple and args and ... not in args:
+        return any(length == len(args) or (is_open and length < len(args)) for length, is_open in shapes)
+    longest = min((length for length, is_open in shapes if is_open), default=None)
+    if origin not in {list, tuple} or longest is None:
+        return False
+    return all((length, False) in shapes for length in range(longest))
 
 
 def _alternatives(pattern: ast.pattern) -> list[ast.pattern]:

@@ -15,42 +15,10 @@ from typing import Any, cast
 import attrs
 
 from amachine.choreography.acting import Act, Answer
-from amachine.choreography.functions.flow import Edge, Frame, Node, Piece, Work
+from amachine.choreography.functions.flow import Edge, Frame, Node, Piece, Work, assigned
+from amachine.choreography.functions.sources import bound_inside
 
-__all__ = ["Performing", "memory", "name", "waits"]
-
-KEPT = "_kept"
-"""The attribute of a context under which it keeps values from one scene to the next."""
-
-
-class Memory(dict[str, Any]):
-    """What a role keeps from one scene to the next, by function and name."""
-
-    def __missing__(self, key: str) -> Any:
-        raise NameError(f"{key.rpartition('.')[2]!r} has no value yet: the way here did not set it", name=key)
-
-
-def memory(me: Any) -> Memory:
-    """What a context keeps, made at its first use. Errors: `TypeError` for one that no attribute can be added to."""
-    space: dict[str, Any] | None = getattr(me, "__dict__", None)
-    if type(space) is not dict:
-        return _in_slot(me)
-    found: Memory | None = space.get(KEPT)
-    if found is None:
-        found = space[KEPT] = Memory()  # not by `setattr`: frozen classes keep values, too
-    return found
-
-
-def _in_slot(me: Any) -> Memory:
-    try:
-        found = getattr(me, KEPT, None)
-        if found is None:
-            found = Memory()
-            object.__setattr__(me, KEPT, found)
-    except (AttributeError, TypeError):
-        text = f"a {type(me).__name__} has to keep values between scenes, and has no room for them"
-        raise TypeError(f"{text}: add {KEPT!r} to its slots") from None
-    return found
+__all__ = ["Performing", "Routine", "name", "own_pieces", "waits"]
 
 
 def name(word: str) -> ast.Name:
@@ -64,7 +32,7 @@ def waits(nodes: Iterable[ast.AST]) -> bool:
 
 
 @attrs.define(eq=False)
-class _Routine:
+class Routine:
     """One function in the making: what one role does in one scene, of one script function."""
 
     frame: Frame
@@ -127,6 +95,10 @@ class _Routine:
         """The variables that it needs from earlier scenes."""
         return _free(self.statements(lambda _: False), set(self.entry), self.frame.variables)
 
+    def gives(self) -> set[str]:
+        """The variables that have a value when it is done, whatever it chooses."""
+        return {*self.entry, *(word for piece in self.pieces for word in piece.words())}
+
 
 def own_pieces(pieces: Sequence[Piece], frame: Frame) -> list[Piece]:
     """Those at the beginning that belong to one frame."""
@@ -136,12 +108,6 @@ def own_pieces(pieces: Sequence[Piece], frame: Frame) -> list[Piece]:
             break
         found.append(piece)
     return found
-
-
-def assigned(statement: ast.stmt) -> list[str]:
-    """The names that a plain statement binds."""
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    return [each.id for each in targets if isinstance(each, ast.Name)]
 
 
 def _free(statements: Iterable[ast.AST], bound: set[str], variables: Mapping[str, Any]) -> set[str]:
@@ -159,13 +125,31 @@ def _free(statements: Iterable[ast.AST], bound: set[str], variables: Mapping[str
                 found |= _free([test], bound, variables)
                 found |= _free(body, set(bound), variables) | _free(orelse, set(bound), variables)
             case _:
-                reads = (node for node in ast.walk(each) if isinstance(node, ast.Name))
-                found |= {node.id for node in reads if isinstance(node.ctx, ast.Load)} & set(
-                    variables
-                ) - bound
+                found |= set(_reads(each, frozenset())) & set(variables) - bound
                 if isinstance(each, ast.stmt):
                     bound.update(assigned(each))
     return found
+
+
+def _reads(node: ast.AST, inner: frozenset[str]) -> Iterator[str]:
+    """The names that are read in something, but for those that lambdas and comprehensions in it bind for themselves."""
+    if isinstance(node, ast.Name):
+        if isinstance(node.ctx, ast.Load) and node.id not in inner:
+            yield node.id
+        return
+    outside: list[ast.AST] = []
+    if isinstance(node, ast.Lambda):
+        outside = [*node.args.defaults, *(each for each in node.args.kw_defaults if each is not None)]
+    elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        outside = [node.generators[0].iter]
+    for each in outside:
+        yield from _reads(each, inner)
+    if outside or isinstance(node, ast.Lambda):
+        inner |= bound_inside(node)
+    for child in ast.iter_child_nodes(node):
+        for each in ast.iter_child_nodes(child) if isinstance(child, ast.comprehension) else (child,):
+            if each not in outside:
+                yield from _reads(each, inner)
 
 
 def _bound_by(node: ast.AST) -> str | None:
@@ -178,11 +162,12 @@ class Performing:
     """Makes the acts of all scenes. Which values have to be kept shows when all of them are known."""
 
     def __init__(self, nodes: Iterable[Node]) -> None:
-        self._sending: dict[int, tuple[list[_Routine], dict[str, list[_Routine]]]] = {}
-        self._hearing: dict[int, dict[str, list[_Routine]]] = {}
+        self._sending: dict[int, tuple[list[Routine], dict[str, list[Routine]]]] = {}
+        self._hearing: dict[int, dict[str, list[Routine]]] = {}
         self._needed: set[tuple[str, str]] = set()
         for node in nodes:
             self._plan(node)
+        self._keepers = frozenset(role for role, _ in self._needed)
 
     def _plan(self, node: Node) -> None:
         (label, *_) = node.edges
@@ -192,7 +177,7 @@ class Performing:
             work = Work(last.frame, last.role, lambda done: done(label))
         sending = _routines(node.before)
         if not sending or sending[-1].frame is not work.frame or sending[-1].role != work.role:
-            sending.append(_Routine(work.frame, work.role))
+            sending.append(Routine(work.frame, work.role))
         sending[-1].work, sending[-1].node = work, node
         then = {
             edge.label: _routines(edge.after[len(own_pieces(edge.after, work.frame)) :])
@@ -205,6 +190,12 @@ class Performing:
         for routine in (*sending, *_all(then), *_all(heard)):
             self._needed |= {(routine.player, routine.frame.key(word)) for word in routine.free()}
 
+    def routines(
+        self, node: Node
+    ) -> tuple[list[Routine], dict[str, list[Routine]], dict[str, list[Routine]]]:
+        """What its sender does until it has chosen; by label, what it does then, and what is done by who hears of it."""
+        return *self._sending[id(node)], self._hearing[id(node)]
+
     def act(self, node: Node) -> Act:
         """What is done in the scene of a node."""
         sending, then = self._sending[id(node)]
@@ -216,9 +207,9 @@ class Performing:
             label: _one_after_another([self._compiled(each) for each in routines])
             for label, routines in self._hearing[id(node)].items()
         }
-        return Act(_choosing(first, after), on)
+        return Act(_choosing(first, after), on, self._keepers)
 
-    def _compiled(self, routine: _Routine) -> Callable[..., Any]:
+    def _compiled(self, routine: Routine) -> Callable[..., Any]:
         frame = routine.frame
 
         def keep(word: str) -> bool:
@@ -233,10 +224,11 @@ class Performing:
         parameters = [routine.role]
         if routine.edge is not None:
             parameters, body = _received(routine, routine.edge, body)
-        if any(isinstance(node, ast.Name) and node.id == ".kept" for each in body for node in ast.walk(each)):
-            helpers[".memory"] = memory
-            call = ast.Call(name(".memory"), [name(routine.role)], [])
-            body.insert(0, ast.Assign([ast.Name(".kept", ast.Store())], call))
+        if routine.player in self._keepers:
+            parameters[0] = ".part"
+            for word, part in ((".kept", "kept"), (routine.role, "me")):
+                value = ast.Attribute(name(".part"), part, ast.Load())
+                body.insert(0, ast.Assign([ast.Name(word, ast.Store())], value))
         if routine.work is not None and routine.node is not None:
             helpers |= routine.work.helpers
             packs = {edge.label: edge.pack for edge in routine.node.edges.values()}
@@ -244,29 +236,29 @@ class Performing:
         return _function(frame, parameters, body, helpers)
 
 
-def _all(routines: Mapping[str, list[_Routine]]) -> Iterator[_Routine]:
+def _all(routines: Mapping[str, list[Routine]]) -> Iterator[Routine]:
     for each in routines.values():
         yield from each
 
 
-def _routines(pieces: Iterable[Piece]) -> list[_Routine]:
+def _routines(pieces: Iterable[Piece]) -> list[Routine]:
     """Pieces that follow one another in one frame are one function."""
-    found: list[_Routine] = []
+    found: list[Routine] = []
     for piece in pieces:
         if not found or found[-1].frame is not piece.frame or found[-1].role != piece.role:
-            found.append(_Routine(piece.frame, piece.role))
+            found.append(Routine(piece.frame, piece.role))
         found[-1].pieces.append(piece)
     return found
 
 
-def _hearing(frame: Frame, edge: Edge) -> list[_Routine]:
+def _hearing(frame: Frame, edge: Edge) -> list[Routine]:
     """What a receiver does: it takes what it got, and goes on."""
     mine = own_pieces(edge.heard, frame)
-    first = _Routine(frame, edge.receiver, entry=edge.binding, edge=edge, pieces=mine)
+    first = Routine(frame, edge.receiver, entry=edge.binding, edge=edge, pieces=mine)
     return [first, *_routines(edge.heard[len(mine) :])]
 
 
-def _received(routine: _Routine, edge: Edge, body: list[ast.stmt]) -> tuple[list[str], list[ast.stmt]]:
+def _received(routine: Routine, edge: Edge, body: list[ast.stmt]) -> tuple[list[str], list[ast.stmt]]:
     """The parameters of what hears a branch, and its body, which takes what came apart."""
     if edge.payload is None:
         return [routine.role], body

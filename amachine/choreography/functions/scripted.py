@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from amachine.choreography.diagnostics import ChoreographyError, Diagnostic
-from amachine.choreography.functions.lowering import lower
-from amachine.choreography.whole import Choreography, Policy
+from amachine.choreography.options import End, Policy, see_options
+from amachine.choreography.whole import Choreography
 from amachine.errors import AmachineError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ScriptFunction(Choreography, Generic[P, R_co]):
         self._options = options
         self._shape = shape
         self._settling = False
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())  # its own attributes are no business of ours
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:  # noqa: ARG002  - the checkers' business
         """Only in other script functions. Errors: `NotCalled`, anywhere else."""
@@ -59,6 +60,10 @@ class ScriptFunction(Choreography, Generic[P, R_co]):
             f"{name} is a script for its roles, and no function to be run: `await {name}.run_local({{{roles}}})`"
         )
 
+    def __reduce__(self) -> str:
+        # As functions are, it is pickled as the name under which it can be imported.
+        return self.__qualname__
+
     def __repr__(self) -> str:
         return f"<choreography {self.__name__}>"
 
@@ -69,9 +74,14 @@ class ScriptFunction(Choreography, Generic[P, R_co]):
 
         def __getattr__(self, name: str) -> Any:
             # What `_settle` assigns is not there before it is needed.
-            if name in _SETTLED and "function" in self.__dict__ and not self._settling:
-                self._read_now()
-                return self.__dict__[name]
+            if name in _SETTLED and "function" in self.__dict__:
+                with _READING:
+                    if "codec" not in self.__dict__ and not self._settling:  # the last that is assigned
+                        self._read_now()
+                    if name in self.__dict__:
+                        return self.__dict__[name]
+            if hasattr(type(self), name):  # it is there, and failed: let that be seen
+                return object.__getattribute__(self, name)
             title = self.__dict__.get("__name__", "")
             raise AttributeError(
                 f"{type(self).__name__} {title} has no attribute {name!r}", name=name, obj=self
@@ -83,6 +93,8 @@ class ScriptFunction(Choreography, Generic[P, R_co]):
 
         Nothing is raised.
         """
+        from amachine.choreography.functions.lowering import lower
+
         return lower(self.function, script_of=_script_of, **self._shape)
 
     def check(self) -> tuple[Diagnostic, ...]:
@@ -99,6 +111,9 @@ class ScriptFunction(Choreography, Generic[P, R_co]):
         finally:
             self._settling = False
 
+
+_READING = RLock()
+"""One at a time is read: two threads may ask the same one for something first. Not one of its own, for the sake of copies."""
 
 _SETTLED = frozenset({"script", "acts", "roles", "diagnostics", "patience", "codec"})
 
@@ -123,7 +138,7 @@ def choreography(
     informs: Iterable[Inform] = (),
     profile: Mapping[tuple[str, str], float] | None = None,
     endless: bool = False,
-    end: Literal["known", "bye"] = "known",
+    end: End = "known",
     patience: float | None = None,
     codec: Any = None,
 ) -> Callable[[Callable[P, R_co]], ScriptFunction[P, R_co]]: ...
@@ -136,7 +151,7 @@ def choreography(
     informs: Iterable[Inform] = (),
     profile: Mapping[tuple[str, str], float] | None = None,
     endless: bool = False,
-    end: Literal["known", "bye"] = "known",
+    end: End = "known",
     patience: float | None = None,
     codec: Any = None,
 ) -> ScriptFunction[P, R_co] | Callable[[Callable[P, R_co]], ScriptFunction[P, R_co]]:
@@ -149,13 +164,16 @@ def choreography(
     * `pingpong(a, b)`: another choreography, played there; its returned values can be branched on, not kept;
     * `return`, with a bool, a member of an enum, a literal or None: an exit, `ReturnedTrue`, `ReturnedOK`, `Done`.
 
-    Operations may be async. A context that plays keeps what its role needs later in an attribute `_kept`, and so plays in
-    one session at a time.
+    Operations may be async. What a role needs later is kept for each session by itself: a context may play in several.
     """
+    pinned = tuple(informs)
+    see_options(
+        name=name, inform=inform, informs=pinned, profile=profile, end=end, patience=patience, codec=codec
+    )
     options = {"inform": inform, "profile": profile, "patience": patience, "codec": codec}
     shape = {
         "name": name,
-        "informs": tuple(informs),
+        "informs": pinned,
         "endless": endless,
         "closing": end == "bye",
         "codec": codec,

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 
 from amachine.choreography.diagnostics import Diagnostic
+from amachine.choreography.places import place_of
 from amachine.choreography.script import Place
 from amachine.errors import nearest
 
@@ -43,13 +44,12 @@ class Source:
     def of(cls, function: Callable[..., Any]) -> Source | Diagnostic:
         """Read the source of a function; a diagnostic (AMC303) where there is none."""
         if not isinstance(function, FunctionType):
-            place = Place("", 0)
             return _no_source(
-                repr(function), place, "is no function", "decorate a plain function", code="AMC300"
+                repr(function), None, "is no function", "decorate a plain function", code="AMC300"
             )
         name, place = function.__qualname__, place_of(function)
         try:
-            linecache.checkcache(place.file)
+            linecache.checkcache(function.__code__.co_filename)
             lines, first = inspect.getsourcelines(function)
         except (OSError, TypeError):
             return _no_source(name, place, "has no source to be read from", _KEEP)
@@ -152,6 +152,11 @@ class Source:
             wrong.append(Diagnostic("AMC300", text, hint=_TYPE_IT, place=self.place()))
         return found, wrong
 
+    def cast_at(self) -> dict[str, Place]:
+        """By role, where it is cast."""
+        args = self.tree.args
+        return {each.arg: self.place(each) for each in (*args.posonlyargs, *args.args, *args.kwonlyargs)}
+
     @cached_property
     def returns(self) -> Any:
         """The type that it says it returns; `MISSING` if it does not, or if that means nothing."""
@@ -198,13 +203,8 @@ _TYPE_IT = "every parameter is a role: type it by a Protocol, or a class, with w
 _NAME_THEM = "give each role a parameter of its own"
 
 
-def _no_source(name: str, place: Place, what: str, hint: str, code: str = "AMC303") -> Diagnostic:
+def _no_source(name: str, place: Place | None, what: str, hint: str, code: str = "AMC303") -> Diagnostic:
     return Diagnostic(code, f"{name} {what}", hint=hint, place=place)
-
-
-def place_of(function: FunctionType) -> Place:
-    """Where a function begins, decorators included."""
-    return Place(function.__code__.co_filename, function.__code__.co_firstlineno)
 
 
 def is_role_class(cls: Any) -> bool:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "Item", "Message", "Speaking"]
 
+BRANCH_ON_IT = "branch on it by itself: `if …(…):`, `match …(…):`, or `return …(…)`"
+
 DONE = "done"
 """The label of a scene in which a role only works by itself."""
 
@@ -158,6 +160,7 @@ class Speaking:
             at_home = self.crossing.homes(expr, around.context, home)
             if list(at_home) == [home]:
                 return home
+        self.see_no_script(expr)
         text = ast.unparse(expr)
         if not homes:
             hint = "let a role do it: call one of its operations"
@@ -170,6 +173,13 @@ class Speaking:
         raise self.crossing.trouble(
             expr, code, said, hint if code == "AMC302" else f"call an operation of {first}"
         )
+
+    def see_no_script(self, expr: ast.expr) -> None:
+        """Errors: `Trouble` (AMC311), where what a choreography returns is part of an expression."""
+        for each in ast.walk(expr):
+            if isinstance(each, ast.Call) and self.script(each) is not None:
+                text = f"what {ast.unparse(each.func)} returns is no value that a role has"
+                raise self.crossing.trouble(each, "AMC311", text, BRANCH_ON_IT)
 
     def script(self, expr: ast.expr) -> ast.Call | None:
         """The call of a choreography that an expression is, if it is one."""

@@ -49,29 +49,35 @@ class Body(Choosing):
     def survey(self, statements: Sequence[ast.stmt]) -> None:
         """Note the names that these statements bind, and whose they are."""
         for each in statements:
-            match each:
-                case ast.Assign(targets=targets, value=value):
-                    for target in targets:
-                        if isinstance(target, ast.Name):
-                            self._note(target, value, self._type(value))
-                case ast.AnnAssign(
-                    target=ast.Name() as target, value=ast.expr() as value, annotation=annotation
-                ):
-                    self._note(target, value, self.source.evaluated(annotation))
-                case ast.Match(subject=subject, cases=cases):
-                    for case in cases:
-                        for word, kind in binds(
-                            case.pattern, self._type(subject), self.source, self.crossing.told
-                        ).items():
-                            self._note(
-                                ast.copy_location(ast.Name(word, ast.Store()), case.pattern), subject, kind
-                            )
-                        self.survey(case.body)
-                    continue
-                case _:
-                    pass
-            for field in ("body", "orelse"):
-                self.survey(getattr(each, field, ()))
+            try:
+                self._survey_one(each)
+            except RecursionError:
+                self.crossing.told(each, *_TOO_DEEP)
+
+    def _survey_one(self, each: ast.stmt) -> None:
+        match each:
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    if isinstance(target, ast.Name):
+                        self._note(target, value, self._type(value))
+            case ast.AnnAssign(
+                target=ast.Name() as target, value=ast.expr() as value, annotation=annotation
+            ):
+                self._note(target, value, self.source.evaluated(annotation))
+            case ast.Match(subject=subject, cases=cases):
+                for case in cases:
+                    for word, kind in binds(
+                        case.pattern, self._type(subject), self.source, self.crossing.told
+                    ).items():
+                        self._note(
+                            ast.copy_location(ast.Name(word, ast.Store()), case.pattern), subject, kind
+                        )
+                    self.survey(case.body)
+                return
+            case _:
+                pass
+        for field in ("body", "orelse"):
+            self.survey(getattr(each, field, ()))
 
     def _note(self, target: ast.Name, value: ast.expr, kind: Any) -> None:
         word = target.id
@@ -102,6 +108,8 @@ class Body(Choosing):
                 after = self._statement(each, after, around)
             except Trouble:
                 continue
+            except RecursionError:
+                self.crossing.told(each, *_TOO_DEEP)
         return after
 
     def _statement(self, each: ast.stmt, after: Target, around: Block) -> Target:
@@ -150,7 +158,7 @@ class Body(Choosing):
         if (call := self.script(expr)) is not None:
             return self._called(call, Exits(lambda _: after))
         inner = expr.value if isinstance(expr, ast.Await) else expr
-        if not isinstance(inner, ast.Call):
+        if not isinstance(inner, ast.Call | ast.Yield | ast.YieldFrom | ast.NamedExpr):
             text = f"`{ast.unparse(expr)}` does nothing"
             raise self.crossing.trouble(
                 expr, "AMC304", text, "call an operation, or assign to what a role has"
@@ -302,6 +310,12 @@ class Body(Choosing):
         constant = self._constant(value)
         return (finite(self._type(value)) or ()) if constant is MISSING else (constant,), None
 
+
+_TOO_DEEP = (
+    "AMC304",
+    "this is nested too deeply to be read",
+    "let an operation of a role do it, or do it in several statements",
+)
 
 _NOWHERE = Exits(lambda _: Forward())
 

@@ -6,12 +6,17 @@ It is made of a script in which every name leads somewhere, and decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 import attrs
 
 from amachine.choreography.script import BranchDef, SceneDef, Script
 
-__all__ = ["Edge", "Plot"]
+__all__ = ["Edge", "Plot", "Spent"]
+
+
+class Spent(Exception):  # no error of a program: who gave so many steps and no more expects it
+    """More steps are needed than may be taken."""
 
 
 @attrs.frozen(eq=False)
@@ -36,7 +41,7 @@ class Edge:
 
 
 class Plot:
-    """The graph of a script. Only `told` ever changes: `inform` tries who can be spared a frame."""
+    """The graph of a script. Only `told` ever changes: `inform` tries who can be spared a frame; and what is left of `steps`."""
 
     def __init__(self, script: Script) -> None:
         self.roles = script.roles
@@ -58,6 +63,14 @@ class Plot:
         """The nodes from which no exit can be reached, as bits."""
         self.told = [self.cast(script.hearers(scene, branch)) for scene, branch in pairs]
         """By number of an edge: the roles that get a frame, as bits."""
+        self.steps = inf
+        """How many more may be taken in walks over it."""
+
+    def spend(self, steps: int) -> None:
+        """So many steps were taken. Errors: `Spent`, when those are more than were left."""
+        self.steps -= steps
+        if self.steps < 0:
+            raise Spent
 
     def _without_way_out(self) -> int:
         before: dict[int, list[int]] = {}

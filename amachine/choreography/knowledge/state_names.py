@@ -10,7 +10,7 @@ import attrs
 from amachine._rules import fold
 from amachine.choreography.script import SceneDef, Script
 
-__all__ = ["Meaning", "named"]
+__all__ = ["Meaning", "named", "reserved"]
 
 _MOST = 3
 """Of how many scenes the name of a waiting state tells."""
@@ -38,7 +38,7 @@ def named(script: Script, role: str, states: Iterable[Meaning]) -> list[str]:
     which the state is first entered, to all but the first; then a number.
     """
     meanings = list(states)
-    taken = {fold(name) for name in _reserved(script)}
+    taken = {fold(name) for name in reserved(script)}
     taken |= {fold(each.final) for each in meanings if not each.scenes}
     wanted = [_base(each, taken) for each in meanings]
     names: list[str] = []
@@ -96,7 +96,8 @@ def _word(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_") or "scene"
 
 
-def _reserved(script: Script) -> Iterable[str]:
+def reserved(script: Script) -> Iterable[str]:
+    """The states that the machine of some role has anyway, beside those of the script and `Done`."""
     yield from _ENGINES
     for role in script.roles:
         yield from (f"{role}Up", f"{role}Lost")

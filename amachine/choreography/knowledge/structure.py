@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
+from amachine._rules import fold
 from amachine.choreography.diagnostics import Diagnostic, Level
+from amachine.choreography.knowledge.state_names import reserved
+from amachine.choreography.script import EXIT
 from amachine.errors import nearest
 
 if TYPE_CHECKING:
@@ -56,10 +59,32 @@ def _twice(names: Iterable[str]) -> Iterator[str]:
 def _cast(script: Script) -> Iterator[Diagnostic]:
     for role in _twice(script.roles):
         yield _error("AMC104", f"{script.name}: {role} appears twice among the roles", role=role)
+    yield from _clashes(script)
     named = {role for region in script.regions.values() for role, _ in region.on_lost}
     for role in script.mortal:
         if role not in named:  # else the region says so, with its line
             yield from _stranger(script, script.name, role, None)
+
+
+def _clashes(script: Script) -> Iterator[Diagnostic]:
+    """Names of which the machines of roles would make the same state: they have `<Role>Up`, sessions `<Role>Done`."""
+    known: dict[str, str] = {}
+    for role in dict.fromkeys(script.roles):
+        other = known.setdefault(fold(role), role)
+        if other != role or fold(role) in _OF_SESSIONS:
+            what = f"the role {other}" if other != role else "what sessions have"
+            text = f"{script.name}: the role {role} has the name of {what}, as machines read names"
+            yield _error("AMC216", text, "take names that differ in more than case and underscores", role=role)
+    states = {fold(each): f"the state {each}" for each in (*reserved(script), "Done")}
+    for exit in script.exits:
+        other = states.setdefault(fold(exit), f"the exit {exit}")
+        if exit != EXIT and other != f"the exit {exit}":
+            text = f"{script.name}: the exit {exit} has the name of {other}, as machines read names"
+            yield _error("AMC216", text, "take another name")
+
+
+_OF_SESSIONS = ("session", "all")
+"""A role of that name would have a state `SessionUp`, or `AllDone`."""
 
 
 def _stranger(

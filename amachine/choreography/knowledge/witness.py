@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from amachine.choreography.diagnostics import Diagnostic
+from amachine.choreography.knowledge.plot import Spent
 from amachine.choreography.knowledge.sight import Sight
 
 if TYPE_CHECKING:
@@ -19,8 +20,14 @@ Doubts: TypeAlias = "Callable[[Sight], Iterator[Fault]]"
 """Finds every fault of a role."""
 
 
-def told(script: Script, sight: Sight, fault: Fault, doubts: Doubts) -> Diagnostic:
-    """The fault as its author is told of it. `doubts` finds what faults a role has that is told more."""
+_GENERAL = 'let everybody hear of it (inform="all"), or inform="auto" find the frames'
+
+
+def told(script: Script, sight: Sight, fault: Fault, doubts: Doubts | None) -> Diagnostic:
+    """The fault as its author is told of it.
+
+    `doubts` finds what faults a role has that is told more; without, the hint names no frames.
+    """
     plot, role, one = sight.plot, sight.role, fault.one
     before = _path(plot.paths(fault.start), fault.moment)
     ends: list[list[Edge]] = [[], []]
@@ -32,7 +39,7 @@ def told(script: Script, sight: Sight, fault: Fault, doubts: Doubts) -> Diagnost
     ]
     seen = [frame(plot, edge) for edge in before if edge in sight.seen[edge.source]]
     text = _text(sight, fault, runs, f"it saw only: {_shortly(seen)}") + _recovery(script, sight, fault)
-    hint = _hint(sight, fault, doubts)
+    hint = _GENERAL if doubts is None else _hint(sight, fault, doubts)
     place = one.branch.place or one.scene.place
     return Diagnostic(
         fault.code, text, role=role, scene=one.scene.id, hint=hint, place=place, witness=(runs[0], runs[1])
@@ -87,6 +94,7 @@ def _unseen(sight: Sight, moment: int, node: int) -> list[Edge]:
             if edge.target not in last and edge not in sight.seen[at]:
                 last[edge.target] = edge
                 queue.append(edge.target)
+    sight.plot.spend(len(queue))
     return _path(last, node)
 
 
@@ -130,22 +138,28 @@ def _recovery(script: Script, sight: Sight, fault: Fault) -> str:
 
 
 def _hint(sight: Sight, fault: Fault, doubts: Doubts) -> str:
-    """The fewest frames, of those at the parting of the runs, after which the role has no such doubt."""
+    """The fewest frames, of those at the parting of the runs, after which the role has no such doubt.
+
+    None are named where that takes too long to try.
+    """
     plot, role = sight.plot, sight.role
-    me = plot.bit[role]
+    me, before = plot.bit[role], list(plot.told)
     apart = parting(sight, fault)
     found: list[tuple[bool, int, str]] = []
     for edges in [*([edge] for edge in apart), apart]:
         for edge in edges:
             plot.told[edge.number] |= me
-        left = {each.moment for each in doubts(Sight(plot, role))}
-        for edge in edges:
-            plot.told[edge.number] &= ~me
+        try:
+            left = {each.moment for each in doubts(Sight(plot, role))}
+        except Spent:
+            return _GENERAL
+        finally:
+            plot.told[:] = before
         if fault.moment not in left and not {edge.target for edge in edges} & left:
             names = " and of ".join(map(_name, edges))
             more = '; more is needed, which inform="auto" finds' if left else ""
             frames = f"{len(edges)} frame{'s' * (len(edges) > 1)}{more}"
             found.append((bool(left), len(edges), f"inform {role} of {names} ({frames})"))
     if not found:
-        return 'let everybody hear of it (inform="all"), or inform="auto" find the frames'
+        return _GENERAL
     return min(found, key=lambda each: each[:2])[2]

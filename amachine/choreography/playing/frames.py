@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
+from reprlib import repr as short
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from amachine.errors import ProtocolError
 
-__all__ = ["Channel", "ChannelClosed", "Frame", "Kind"]
+__all__ = ["Channel", "ChannelClosed", "Frame", "Kind", "plain"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def plain(said: object, most: int = 4000) -> str:
+    """What somebody else said, fit for terminals and logs: one line, no control characters, not longer than that."""
+    text = said if isinstance(said, str) else short(said)
+    return _CONTROL.sub(" ", text[:most])
 
 
 class Kind(IntEnum):
@@ -25,7 +35,7 @@ class Kind(IntEnum):
     LOST = 5
     """Somebody was lost: `data` is what the survivors have to know to go on, or to stop."""
     BEAT = 6
-    """Still here."""
+    """Still here. Between two roles it asks what the other is doing (no `data`), or answers that."""
     CREDIT = 7
     """The receiver has taken `data` frames: the sender may send as many more."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from amachine.choreography.playing.frames import ChannelClosed
+from amachine.choreography.playing.frames import ChannelClosed, Kind
 from amachine.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -24,13 +24,12 @@ async def hear(player: Player, peer: Peer) -> None:
     """Hand over what comes from a peer until the player is through, or nothing more comes."""
     try:
         while player.ended is None:
-            await peer.wait_for_room()
-            player.deliver(peer.name, await peer.channel.receive())
+            frame = await peer.channel.receive()
+            if frame.kind in {Kind.MSG, Kind.INFORM}:
+                await peer.wait_for_room()
+            player.deliver(peer.name, frame)
     except ChannelClosed as closed:
-        if closed.reason is not None:
-            player.deliver(peer.name, closed.reason)
-        else:
-            player.lost(peer.name, closed.why)
+        player.closed(peer.name, closed)
     except ProtocolError as error:
         if player.ended is None:
             player.troubles.unreadable(peer, error)

@@ -7,15 +7,18 @@ not is read by one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import anyio
 
+from amachine.choreography.playing.agreement import company
 from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed
 from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
 from amachine.choreography.playing.ground import Ground
 from amachine.choreography.playing.play import Playable, role_name
 from amachine.choreography.playing.player import Player
+from amachine.choreography.playing.returning import Returning, starts_of
 from amachine.choreography.playing.seat import TableSeat
 from amachine.choreography.playing.watching import of_machines
 from amachine.errors import ProtocolError
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from amachine.choreography.local import LocalState
+    from amachine.choreography.playing.machines import MachineSeat
+    from amachine.choreography.playing.own import AsMachine
     from amachine.choreography.playing.peers import Peer
+    from amachine.choreography.playing.returning import Again, Keep
     from amachine.choreography.playing.seat import Seat
     from amachine.machine import Machine
     from amachine.tracers.base import Tracer
@@ -37,13 +43,22 @@ class Joined:
     """One role while it is played. Leaving its `async with` before it has ended says BYE{cancelled} to all peers.
 
     `channels` has one for each role that this one talks to. `engine` is what the role is kept in; `tracers` see its steps, and if
-    one of them looks at machines, the role is a machine. `patience` is the seconds that it waits for a frame, where its scene
+    one of them looks at machines, the role is a machine. `machine` says how it is one, whatever the engine:
+    `AsMachine(states=…, handlers=[…])`; that one is opened, so that `task` handlers and timers run
+    and other threads may call it. `patience` is the seconds that it waits for a frame, where its scene
     does not say. `session` is the name that tracers and machines see; by default, that of the channels.
 
-    Errors: `LookupError` for a role that is none, and where a channel is missing; `ValueError` where one leads to somebody else.
+    Where a region starts again, a lost role may come back. `again`, a coroutine function that everybody else gives, gets its
+    name and returns a new channel to it; it is called again where that raises an `OSError` or a `ProtocolError`. All wait for
+    that as long as who decides has patience. `keep` gets, at the start of such regions and when they are left, what the role
+    itself needs to come back: plain data around what its `checkpoint` gave. With that as `resume`, over new channels, it does.
+
+    Errors: `LookupError` for a role that is none, and where a channel is missing; `ValueError` where one leads to somebody else;
+    `RestoreError` for a `resume` that this role did not keep;
+    `ChoreographyError` (AMC602 to AMC604) for states of the user's own that could hold the script up; `BindingError`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all options are named
         self,
         choreography: Playable,
         role: type | str,
@@ -51,27 +66,32 @@ class Joined:
         channels: Mapping[Any, Channel],
         *,
         engine: Literal["table", "machine"] = "table",
+        machine: AsMachine | None = None,
         tracers: Iterable[Tracer] = (),
         patience: float | None = None,
         session: str | None = None,
+        again: Again | None = None,
+        keep: Keep | None = None,
+        resume: Mapping[str, Any] | None = None,
     ) -> None:
         script = choreography.script
         self.choreography = choreography
         self.role = role_name(script, role)
         self.channels = {role_name(script, peer): channel for peer, channel in channels.items()}
-        self._check()
+        self._check(restarts=again is not None or keep is not None)
+        self._resume = None if resume is None else starts_of(choreography.tables[self.role].machine, resume)
         names = [getattr(channel, "session", None) for channel in self.channels.values()]
         self.session = session or next(filter(None, names), None) or script.name
+        self._returning = Returning(self.session, again, keep, self._take_back)
         tracers = tuple(tracers)
         machine_tracers = of_machines(tracers)
         local = choreography.tables[self.role].machine
         self.machine: Machine | None = None
         """The machine that the role is kept in; None with the table engine."""
+        self._lives = machine is not None
         seat: Seat
-        if engine == "machine" or machine_tracers:
-            from amachine.choreography.playing.machines import MachineSeat
-
-            seat = MachineSeat(local, self.session, tracers=machine_tracers)
+        if engine == "machine" or machine_tracers or machine is not None:
+            seat = self._machine_seat(machine, machine_tracers)
             self.machine = seat.machine
         else:
             seat = TableSeat(local)
@@ -84,15 +104,24 @@ class Joined:
             seat=seat,
             tracers=tracers,
             patience=patience,
+            understudies=None if again is None and keep is None else self._returning,
             on_end=self._ended,
         )
+        self._returning.player = self.player
         self._over = anyio.Event()
         self._ground = Ground()
+        self._open = AsyncExitStack()
 
     def __repr__(self) -> str:
         return f"<Joined {self.session}: {self.player!r}>"
 
-    def _check(self) -> None:
+    def _machine_seat(self, own: AsMachine | None, tracers: Iterable[Tracer]) -> MachineSeat:
+        from amachine.choreography.playing.own import AsMachine, settled
+
+        local = self.choreography.tables[self.role].machine
+        return settled(local, own or AsMachine()).seat(self.session, tracers=tracers)
+
+    def _check(self, *, restarts: bool) -> None:
         role, script = self.role, self.choreography.script
         for peer, channel in self.channels.items():
             me = getattr(channel, "me", role)
@@ -104,19 +133,51 @@ class Joined:
             raise LookupError(
                 f"{role} cannot play {script.name}: there is no channel to {' or '.join(missing)}"
             )
+        for peer, when in company(script, role, restarts=restarts).items():
+            if peer not in self.channels:
+                raise LookupError(
+                    f"{role} cannot play {script.name}: when {when}, it has to agree with {peer} how to go on, "
+                    f"and there is no channel to {peer}"
+                )
 
     async def __aenter__(self) -> Self:
-        await self._ground.__aenter__()
-        self.player.begin(self._ground)
-        for name, channel in self.channels.items():
-            _Ear(self.player, self.player.peers[name], channel, self._ground).open()
+        async with AsyncExitStack() as opening:  # around the ground, as in a play
+            if self.machine is not None and self._lives:
+                await opening.enter_async_context(self.machine)
+            await self._ground.__aenter__()
+            self._open = opening.pop_all()
+        try:
+            self._begin()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
+
+    def _begin(self) -> None:
+        if self._resume is None:
+            self.player.begin(self._ground)
+        else:
+            self._returning.resume(self._resume[1])
+            self.player.come_back(self._ground, *self._resume)
+        for name in self.channels:
+            self._listen(name)
+
+    def _listen(self, name: str) -> None:
+        peer = self.player.peers[name]
+        _Ear(self.player, peer, peer.channel, self._ground).open()
+
+    def _take_back(self, name: str, channel: Channel) -> None:
+        """There is a new channel to a peer that was lost."""
+        self.channels[name] = channel
+        self.player.is_here_again(name, channel)
+        self._listen(name)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         self.player.cancel()
-        return await self._ground.__aexit__(kind, error, trace)
+        async with self._open:
+            return await self._ground.__aexit__(kind, error, trace)
 
     @property
     def present(self) -> LocalState:
@@ -153,6 +214,7 @@ class Joined:
         return ending
 
     def _ended(self, _: Player) -> None:
+        self._returning.settled()
         self._over.set()
 
 
@@ -190,6 +252,8 @@ class _Ear:
 
     def take(self, frame: Frame) -> bool:
         """A frame was pushed. False if it has to wait."""
+        if self.peer.channel is not self.channel:
+            return True  # the peer has another one now
         if frame.kind in {Kind.MSG, Kind.INFORM} and not self.peer.has_room and self.player.ended is None:
             self.ground.start(self.wait)
             return False
@@ -203,22 +267,23 @@ class _Ear:
 
     async def read(self, channel: Channel) -> None:
         try:
-            while self.player.ended is None:
-                await self.peer.wait_for_room()
-                self.player.deliver(self.peer.name, await channel.receive())
+            while self.player.ended is None and self.peer.channel is channel:
+                frame = await channel.receive()
+                if frame.kind in {Kind.MSG, Kind.INFORM}:
+                    await self.peer.wait_for_room()
+                if self.peer.channel is channel:
+                    self.player.deliver(self.peer.name, frame)
         except ChannelClosed as closed:
             self.lost(closed)
         except ProtocolError as error:
             self.bad(error)
 
     def lost(self, closed: ChannelClosed) -> None:
-        if closed.reason is not None:
-            self.player.deliver(self.peer.name, closed.reason)
-        elif isinstance(closed.__cause__, ProtocolError):
+        if closed.reason is None and isinstance(closed.__cause__, ProtocolError):
             self.bad(closed.__cause__)
-        else:
-            self.player.lost(self.peer.name, closed.why)
+        elif self.peer.channel is self.channel:
+            self.player.closed(self.peer.name, closed)
 
     def bad(self, error: ProtocolError) -> None:
-        if self.player.ended is None:
+        if self.player.ended is None and self.peer.channel is self.channel:
             self.player.troubles.unreadable(self.peer, error)

@@ -11,7 +11,7 @@ one role share a class, which has the schema and the handlers. Nothing here read
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, Unpack, cast
 from weakref import WeakKeyDictionary
 
 from amachine.choreography.local import LocalMachine, LocalState
@@ -31,11 +31,14 @@ from amachine.choreography.playing.schemas import (
 )
 from amachine.choreography.playing.seat import ABORTED, Owner, StepArgs
 from amachine.declare import Handler, Phase, Rule, StatesMeta
-from amachine.machine import Machine, Options
+from amachine.machine import Machine
 from amachine.mutation import Kind, Result
 
 if TYPE_CHECKING:
+    from amachine.declare import States
     from amachine.event import Event
+    from amachine.machine import Options
+    from amachine.schema import Schema
 
 __all__ = ["MachineSeat", "RoleMachine", "machine_type", "schema_of"]
 
@@ -44,6 +47,35 @@ _TROUBLES = {"Violation": VIOLATION, "Cancelled": CLOSING}
 """By kind of trouble, the state that says so, if it is not just `Trouble`: that comes with each of them."""
 
 _types: WeakKeyDictionary[LocalMachine, type[RoleMachine]] = WeakKeyDictionary()
+_Extended: TypeAlias = "WeakKeyDictionary[Schema | type[States], type[RoleMachine]]"
+_extended: WeakKeyDictionary[LocalMachine, _Extended] = WeakKeyDictionary()
+
+
+class Asked(Protocol):
+    """What the handlers of a role's machine ask for: a seat of a player, or of a row."""
+
+    pending: Any
+    """The arguments of the step that is being taken: no others are let in."""
+    leaving: bool
+    """Somebody has removed `SessionUp`."""
+
+    @property
+    def epoch(self) -> int:
+        """Of the step that was taken last."""
+        ...
+
+    @property
+    def state(self) -> LocalState:
+        """The state that it entered last."""
+        ...
+
+    def entered(self, args: StepArgs) -> None:
+        """The role has entered the state that was its target: functions run here."""
+        ...
+
+    def cancelled(self, state: str) -> None:
+        """The machine left the session, and not because of its player."""
+        ...
 
 
 class RoleMachine(Machine):
@@ -54,8 +86,7 @@ class RoleMachine(Machine):
 
     __slots__ = ("_seat",)
 
-    _seat: MachineSeat
-
+    _seat: Asked
     _masks: ClassVar[Mapping[str, int]]
     _ups: ClassVar[Mapping[str, int]]
     """By peer, its `<Peer>Up`."""
@@ -65,19 +96,19 @@ class RoleMachine(Machine):
     """By index of a state, the steps that lead to it: the state that they leave, scene and label."""
 
     def _by_a_step_of_its_player(self, event: Event[StepArgs]) -> bool:
-        """Enter of every state of the script: nobody else enters it, and the player only where a step leads."""
+        """Enter of every state of the script."""
         seat, args = self._seat, event.args
         if args is not seat.pending or args.epoch < seat.epoch:
             return False
         return not args.scene or (seat.state.name, args.scene, args.label) in self._ways[event.call.state]
 
     def _functions(self, event: Event[StepArgs]) -> None:
-        """State of every state of the script: what the role does there."""
-        seat = self._seat
-        seat.state, then = seat.target, seat.then
-        seat.pending, seat.then, seat.epoch = _NOBODYS, None, event.args.epoch
-        if then is not None:
-            then()
+        """State of every state of the script."""
+        self._seat.entered(event.args)
+
+    def _sits(self, seat: Asked) -> None:
+        """Whoever takes its steps has it from now on."""
+        self._seat = seat
 
     def _unless_it_was_left(self, _event: Event[None]) -> bool:
         """Enter of `SessionUp`."""
@@ -94,18 +125,31 @@ class RoleMachine(Machine):
         self._seat.cancelled(str(event.state))
 
 
-_NOBODYS: Any = object()
+NOBODYS: Any = object()
 """What no step is."""
 
 
 def machine_type(local: LocalMachine, *, states: Extra | None = None) -> type[RoleMachine]:
-    """The class of the machines that play a role; with `states` of the user's own, made anew each time: keep it.
+    """The class of the machines that play a role, perhaps with `states` of the user's own.
 
-    Errors: `ChoreographyError`, as those of `schema_of`.
+    The same class each time, except for states that are given as data: then keep it. Errors: `ChoreographyError`, as those of
+    `schema_of`.
     """
-    found = _types.get(local) if states is None else None
-    if found is not None:
+    if isinstance(states, Mapping):
+        return _made(local, states)
+    if states is None:
+        found = _types.get(local)
+        if found is None:
+            found = _types[local] = _made(local, None)
         return found
+    known = _extended.setdefault(local, WeakKeyDictionary())
+    found = known.get(states)
+    if found is None:
+        found = known[states] = _made(local, states)
+    return found
+
+
+def _made(local: LocalMachine, states: Extra | None) -> type[RoleMachine]:
     schema = schema_of(local, extra=states)
     script = script_names(local)
     ways: dict[int, set[tuple[str, str, str]]] = {schema.index[name]: set() for name in script}
@@ -131,10 +175,7 @@ def machine_type(local: LocalMachine, *, states: Extra | None = None) -> type[Ro
         "_leave": handler("_leave", Phase.END, SESSION_UP),
         "_cancel": handler("_cancel", Phase.STATE, CLOSING, ABORTED),
     }
-    made = cast("type[RoleMachine]", StatesMeta(local.role, (RoleMachine,), body))
-    if states is None:
-        _types[local] = made
-    return made
+    return cast("type[RoleMachine]", StatesMeta(local.role, (RoleMachine,), body))
 
 
 class MachineSeat:
@@ -192,7 +233,7 @@ class MachineSeat:
         self.local = local
         self.machine = machine
         self.state = self.target = local.start
-        self.pending: Any = _NOBODYS
+        self.pending: Any = NOBODYS
         """The arguments of the step that is being taken: no others are let in."""
         self.then: Callable[[], None] | None = None
         self.epoch = 0
@@ -207,7 +248,7 @@ class MachineSeat:
         """The machine goes on where another stood, and the player has not begun yet."""
         self._coming = 0
         """The states of peers who have come, and at first that of the session, which the machine was not told yet."""
-        machine._seat = self
+        machine._sits(self)
 
     def begun(self, epoch: int) -> None:
         """The player is in the middle already: its next step is a new one."""
@@ -230,7 +271,7 @@ class MachineSeat:
         if self.pending is not args or (result.queued and self._await(result)):
             return True
         why = result.why or f"{target.name} is active already, and is not entered anew"
-        self.pending, self.then, self.why = _NOBODYS, None, why
+        self.pending, self.then, self.why = NOBODYS, None, why
         return False
 
     def _goes_on(self, target: LocalState, args: StepArgs) -> bool:
@@ -246,7 +287,7 @@ class MachineSeat:
 
         def look(done: Result) -> None:
             if done.canceled and self.then is not None and self._owner is not None:
-                self.pending, self.then, self.why = _NOBODYS, None, done.why
+                self.pending, self.then, self.why = NOBODYS, None, done.why
                 self._owner.cancel(f"the machine of {self.local.role} refused a step: {done.why}")
 
         wait = result.when_done()
@@ -325,12 +366,25 @@ class MachineSeat:
 
     # What the machine tells.
 
+    def entered(self, args: StepArgs) -> None:
+        """The role has entered the state that was its target: functions run here."""
+        self.state, then = self.target, self.then
+        self.pending, self.then, self.epoch = NOBODYS, None, args.epoch
+        if then is not None:
+            then()
+
     def cancelled(self, state: str) -> None:
         """The machine left the session, and not because of its player."""
         if not self._hushed and self._owner is not None:
             self._hushed = True
             why = "cancelled" if state == CLOSING else f"{state} was entered by hand"
-            self._owner.cancel(why)
+            ground = getattr(self._owner, "ground", None)
+            if (
+                self.machine.is_open and ground is not None
+            ):  # a turn of the loop, perhaps, in which no task can be started
+                ground.soon(self._owner.cancel, why)
+            else:
+                self._owner.cancel(why)
 
     def __repr__(self) -> str:
         return f"<MachineSeat of {self.machine.id}: {self.state.name}>"

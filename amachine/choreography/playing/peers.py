@@ -27,6 +27,7 @@ class Peer:
         "inbox",
         "left",
         "name",
+        "returning",
         "room",
         "said",
         "since",
@@ -55,11 +56,26 @@ class Peer:
         """Why it cannot be reached any more."""
         self.left = False
         """It is gone, for it was through with its part, and has said so."""
+        self.returning = False
+        """It was lost, and is here again over a new channel; nobody has decided yet that it plays."""
 
     @property
     def has_room(self) -> bool:
         """Whether one more frame may come."""
         return len(self.inbox) + len(self.early) + self.coming < self.room
+
+    def speaks(self, epoch: int) -> bool:
+        """Whether something that it has said can be taken now: what is of a later epoch waits for news of it."""
+        return bool(self.inbox) and self.inbox[0].epoch == epoch
+
+    @property
+    def incomplete(self) -> str:
+        """What is known to be missing before that which waits here: a sentence, or nothing."""
+        if not self.early:
+            return ""
+        first, last = self.heard + 1, min(self.early) - 1
+        which = f"frame {first}" if first == last else f"frames {first} to {last}"
+        return f"{which} of {self.name} never came, but frame {last + 1} did"
 
     async def wait_for_room(self) -> None:
         """Return when one more frame may come."""

@@ -5,8 +5,8 @@ It only sets them up and looks at them; what they do is theirs.
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -17,9 +17,7 @@ from amachine.choreography.playing.ground import Ground
 from amachine.choreography.playing.memory import LocalChannel, over_the_wire, put_under_way
 from amachine.choreography.playing.overseeing import standing, under_way
 from amachine.choreography.playing.player import ROOM, Player
-from amachine.choreography.playing.rows import recoder
 from amachine.choreography.playing.seat import TableSeat
-from amachine.choreography.playing.stage import Handed, Stage, unfit
 from amachine.choreography.playing.understudies import LocalUnderstudies
 from amachine.choreography.playing.watching import Watchers, of_machines
 from amachine.choreography.seeing.stuck import Stuck
@@ -28,10 +26,11 @@ from amachine.errors import nearest
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from amachine.choreography.playing.machines import MachineSeat, RoleMachine
-    from amachine.choreography.playing.schemas import Extra
+    from amachine.choreography.playing.machines import MachineSeat
+    from amachine.choreography.playing.own import AsMachine, Settled
     from amachine.choreography.playing.seat import Seat
     from amachine.choreography.playing.session import SessionMachine
+    from amachine.choreography.playing.stage import Handed
     from amachine.choreography.playing.tables import Tables
     from amachine.choreography.script import Script
     from amachine.machine import Machine
@@ -70,12 +69,15 @@ class Play:
     """A session that runs while its `async with` lasts. Leaving that cancels the roles that have not ended.
 
     `cast` says who plays what: by role, as class or name, the object that its functions get. `engine` is what the roles are
-    kept in; `tracers` see their steps, and if one of them looks at machines, roles are machines. `patience` is the seconds
-    that a role waits for a frame, where its scene does not say. `understudies` makes, by role, an object that goes on for a
-    lost one where a region starts again. With `wire=True` payloads are encoded and decoded, as if they travelled. `room` is how
-    many frames may be under way from one role to another.
+    kept in; `tracers` see their steps, and if one of them looks at machines, roles are machines. `machines` says by role how it
+    is a machine whatever the engine: `AsMachine(states=…, handlers=[…])`. Those are opened with
+    the play, so that `task` handlers and timers run and other threads may call them; all others are not, which costs less.
+    `patience` is the seconds that a role waits for a frame, where its scene does not say. `understudies` makes, by role, an
+    object that goes on for a lost one where a region starts again. With `wire=True` payloads are encoded and decoded, as if they
+    travelled. `room` is how many frames may be under way from one role to another.
 
-    Errors: `LookupError` when the cast lacks a role, or names one that there is not.
+    Errors: `LookupError` when the cast lacks a role, or names one that there is not; `ChoreographyError` (AMC602 to AMC604) for
+    states of the user's own that could hold the script up; `BindingError` for handlers that do not fit.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Play:
         cast: Mapping[Any, Any],
         *,
         engine: Literal["table", "machine"] = "table",
+        machines: Mapping[Any, AsMachine] | None = None,
         tracers: Iterable[Tracer] = (),
         patience: float | None = None,
         understudies: Mapping[Any, Callable[[], Any]] | None = None,
@@ -102,6 +105,8 @@ class Play:
         self._patience = patience
         self._room = room
         self._engine = engine
+        self._own = own_machines(choreography, machines)
+        self._open = AsyncExitStack()
         self._alter = over_the_wire(choreography) if wire else None
         makers = by_role(choreography.script, understudies or {}, complete=False)
         self._understudies = LocalUnderstudies(makers, self.players, self._player)
@@ -136,6 +141,7 @@ class Play:
         return f"<Play {self.session}: {', '.join(map(repr, self.players.values()))}>"
 
     def _player(self, role: str, me: Any, epoch: int) -> Player:
+        seat = self._seat(role)
         self.players[role] = player = Player(
             self.choreography,
             role,
@@ -146,7 +152,7 @@ class Play:
                 if peer != role
             },
             session=self.session,
-            seat=self._seat(role),
+            seat=seat,
             tracers=self._watchers,
             patience=self._patience,
             room=self._room,
@@ -154,22 +160,21 @@ class Play:
             understudies=self._understudies,
             on_end=self._ended,
         )
+        if epoch and role in self._own:  # an understudy, in the middle of the play
+            self.ground.start(_kept_open, player.seat)
         return player
 
     def _seat(self, role: str) -> Seat:
-        return (
-            TableSeat(self.choreography.tables[role].machine)
-            if self.supervisor is None
-            else self._machine_seat(role)
-        )
+        table = self.supervisor is None and role not in self._own
+        return TableSeat(self.choreography.tables[role].machine) if table else self._machine_seat(role)
 
-    def _machine_seat(self, role: str, kind: type[RoleMachine] | None = None) -> MachineSeat:
+    def _machine_seat(self, role: str) -> MachineSeat:
         from amachine.choreography.playing.machines import MachineSeat
 
+        if role in self._own:
+            return self._own[role].seat(self.session, tracers=self._machine_tracers, parent=self.supervisor)
         local = self.choreography.tables[role].machine
-        return MachineSeat(
-            local, self.session, kind=kind, tracers=self._machine_tracers, parent=self.supervisor
-        )
+        return MachineSeat(local, self.session, tracers=self._machine_tracers, parent=self.supervisor)
 
     def _supervisor(self) -> SessionMachine | None:
         if self._engine == "table" and not self._machine_tracers:
@@ -179,7 +184,13 @@ class Play:
         return SessionMachine.over(self.choreography.script.roles, self.session)
 
     async def __aenter__(self) -> Self:
-        await self.ground.__aenter__()
+        async with (
+            AsyncExitStack() as opening
+        ):  # around the ground: what runs in tasks of machines outlives no machine
+            for role in self._own:
+                await opening.enter_async_context(self.machine(role))
+            await self.ground.__aenter__()
+            self._open = opening.pop_all()
         if self._handed is None:
             for player in self.players.values():
                 player.begin(self.ground)
@@ -195,7 +206,8 @@ class Play:
         for player in self.players.values():
             player.cancel("the play was left")
         try:
-            return await self.ground.__aexit__(kind, error, trace)
+            async with self._open:
+                return await self.ground.__aexit__(kind, error, trace)
         finally:
             if self.supervisor is not None:
                 self.supervisor.close()
@@ -227,31 +239,40 @@ class Play:
         standings = tuple(standing(player) for player in self.players.values())
         return Stuck(self.session, standings, tuple(under_way(self.ground, self.players)))
 
-    def machine(self, role: Any, *, states: Extra | None = None) -> Machine:
+    def machine(self, role: Any) -> Machine:
         """The machine of a role: of one that plays on a table, made now; it goes on from where the role stands.
 
-        `states` are of the user's own, beside those of the script: a `States` class, a schema, or one as data. Those may
-        follow the script, and never hold it up.
-
-        Errors: `LookupError` when there is no such role; `ValueError` for states of one that is a machine already;
-        `ChoreographyError` for states that could hold the script up.
+        Errors: `LookupError` when there is no such role.
         """
         from amachine.choreography.playing.looking import machine_of
-        from amachine.choreography.playing.machines import machine_type
 
         player = self.players[role_name(self.choreography.script, role)]
-        if states is not None and not isinstance(player.seat, TableSeat):
-            raise ValueError(f"{player.role} of {self.session} is a machine already: its states are settled")
-        kind = None if states is None else machine_type(player.table.machine, states=states)
         if isinstance(player.seat, TableSeat) and not player.seat.ticks:  # it has not begun
-            player.take_seat(self._machine_seat(player.role, kind))
-        return machine_of(player, kind=kind, tracers=self._machine_tracers, parent=self.supervisor)
+            player.take_seat(self._machine_seat(player.role))
+        return machine_of(player, tracers=self._machine_tracers, parent=self.supervisor)
 
     def _ended(self, player: Player) -> None:
         if self.supervisor is not None and player.ended is not None:
             self.supervisor.ended(player.role, player.ended.state)
         if all(player.ended is not None for player in self.players.values()):
             self._over.set()
+
+
+async def _kept_open(seat: MachineSeat) -> None:
+    """Have a machine live in the event loop for as long as the play lasts, unless its role is over already."""
+    if not seat.machine.is_closed:
+        async with seat.machine:
+            await anyio.sleep_forever()
+
+
+def own_machines(choreography: Playable, machines: Mapping[Any, AsMachine] | None) -> dict[str, Settled]:
+    """What is given by role for machines, looked through. Errors: as those of `Play`."""
+    if not machines:
+        return {}
+    from amachine.choreography.playing.own import settled
+
+    given = by_role(choreography.script, machines, complete=False)
+    return {role: settled(choreography.tables[role].machine, own) for role, own in given.items()}
 
 
 def role_name(script: Script, role: Any) -> str:
@@ -279,6 +300,7 @@ async def run_local(
     cast: Mapping[Any, Any],
     *,
     engine: Literal["table", "machine"] = "table",
+    machines: Mapping[Any, AsMachine] | None = None,
     tracers: Iterable[Tracer] = (),
     patience: float | None = None,
     understudies: Mapping[Any, Callable[[], Any]] | None = None,
@@ -289,40 +311,18 @@ async def run_local(
 
     Errors: `PlayFailed` when a role did not come to an exit, unless `raise_errors` is False; its cause is what a function raised.
     """
-    seen = tuple(tracers)
-    plain = engine == "table" and not of_machines(seen) and not choreography.script.regions
-    if plain and not unfit(choreography.tables):
-        outcome = await _staged(choreography, cast, seen, wire=wire)
-    else:
-        play = Play(
-            choreography,
-            cast,
-            engine=engine,
-            tracers=seen,
-            patience=patience,
-            understudies=understudies,
-            wire=wire,
-        )
-        async with play:
-            outcome = await play.ended()
+    play = Play(
+        choreography,
+        cast,
+        engine=engine,
+        machines=machines,
+        tracers=tracers,
+        patience=patience,
+        understudies=understudies,
+        wire=wire,
+    )
+    async with play:
+        outcome = await play.ended()
     if raise_errors and outcome.failed:
         raise PlayFailed(outcome) from outcome.error
     return outcome
-
-
-async def _staged(
-    choreography: Playable, cast: Mapping[Any, Any], tracers: Iterable[Tracer], *, wire: bool
-) -> Outcome:
-    """Play it in a row of a stage: none of its functions takes its time, so it needs no player."""
-    from amachine.choreography.wire.codec import STANDARD
-
-    codec = (choreography.codec or STANDARD) if wire else None
-    stage = Stage(choreography.tables)
-    row = stage.watch(
-        by_role(choreography.script, cast, complete=True),
-        session=f"{choreography.script.name}-{next(_sessions)}",
-        tracers=tracers,
-        recode=None if codec is None else recoder(choreography.tables, codec),
-    )
-    await stage.run_all()
-    return typing.cast("Outcome", row.outcome)

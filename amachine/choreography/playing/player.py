@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import anyio
 
+from amachine.choreography.acting import Part
 from amachine.choreography.playing.doing import Doing
 from amachine.choreography.playing.endings import Ending
 from amachine.choreography.playing.events import Event, FrameDropped, RoleEnded
-from amachine.choreography.playing.frames import Channel, Frame, Kind
+from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
 from amachine.choreography.playing.ground import Alarm, Ground
 from amachine.choreography.playing.hearing import hear, say_goodbye
 from amachine.choreography.playing.peers import Peer
 from amachine.choreography.playing.seat import ABORTED, Seat, StepArgs, TableSeat
 from amachine.choreography.playing.tables import RoleState, SentWrong
 from amachine.choreography.playing.telling import Telling
-from amachine.choreography.playing.troubles import Troubles, function_of
+from amachine.choreography.playing.troubles import Troubles, function_of, reason_of
 from amachine.choreography.playing.watching import Watchers
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ class Player:
         self.script = choreography.script
         self.table = choreography.tables[role]
         self.role = role
-        self.me = me
+        self.me = me.me if isinstance(me, Part) else me
+        self.part = self.table.part(me)
+        """What its functions are called with."""
         self.session = session or self.script.name
         self.peers = {name: Peer(name, channel, room=room, epoch=epoch) for name, channel in channels.items()}
         self.seat: Seat = seat or TableSeat(self.table.machine)
@@ -167,6 +170,15 @@ class Player:
         target = self.table.start if at is None else self.table.states[at]
         self.begin_in(target, self._step)
 
+    def come_back(self, ground: Ground, epoch: int, starts: Mapping[str, Any]) -> None:
+        """Wait until the others, who have lost this role, go back to the start of a region, and begin there.
+
+        `starts` has what the role's `checkpoint` gave there, by region, `epoch` how many recoveries there had been.
+        """
+        self.epoch = epoch
+        self._open(ground)
+        self.troubles.come_back(starts)
+
     def begin_where_it_stands(self, ground: Ground) -> None:
         """Go on in the state that the seat has entered, on this ground. What came with it has been done; its `send` has not."""
         self.state = self.table.states[self.seat.state.name]
@@ -192,7 +204,7 @@ class Player:
     def deliver(self, name: str, frame: Frame) -> None:
         """A frame has come from that peer. It is dealt with now, or waits until the role is ready for it."""
         peer = self.peers[name]
-        if self.ended is not None or peer.gone is not None:
+        if self.ended is not None or (peer.gone is not None and not peer.returning):
             return
         if frame.kind not in {Kind.MSG, Kind.INFORM}:
             self.troubles.told(peer, frame)
@@ -200,7 +212,9 @@ class Player:
         dropped = OLD if frame.epoch < self.epoch else peer.number(frame)
         if dropped:
             self.see(FrameDropped(self.session, self.role, name, frame, dropped))
-        elif frame.epoch == self.epoch and name not in self.present.needs:
+        elif frame.epoch != self.epoch:
+            self.troubles.ahead(peer, frame)
+        elif name not in self.present.needs:
             self.troubles.violated(peer, frame)
         else:
             self.go_on()
@@ -209,6 +223,17 @@ class Player:
         """That peer is gone without a goodbye."""
         if self.ended is None:
             self.troubles.gone(self.peers[name], why)
+
+    def closed(self, name: str, closed: ChannelClosed) -> None:
+        """The channel to that peer is closed: by its goodbye, or without one."""
+        if self.ended is None:
+            self.troubles.gone(self.peers[name], *reason_of(closed))
+
+    def is_here_again(self, name: str, channel: Channel) -> None:
+        """That peer was lost, and can be reached over a new channel: it wants to come back."""
+        peer = self.peers[name]
+        peer.channel = channel
+        peer.returning = self.ended is None and peer.gone is not None
 
     def cancel(self, why: str = "cancelled") -> None:
         """Leave the session, telling all peers so, and end as `Aborted`. Nothing happens if it has ended."""
@@ -243,10 +268,7 @@ class Player:
                     self._hear_of(peer.take(), taking)
                     return
                 early.append(peer)
-        # A frame that fits nowhere may be early: what another peer has yet to say may lead to where it fits.
-        if early and len(early) == len(hears):
-            self.troubles.violated(early[0], early[0].inbox[0])
-        else:
+        if not early or not self.troubles.misfits(early):
             self._rest()
 
     def _taking(self, peer: Peer, frame: Frame) -> Taking | None:
@@ -299,7 +321,7 @@ class Player:
         if taking is None or taking.on is None:
             self._settle()
             return
-        given = (self.me, args.data) if taking.carries else (self.me,)
+        given = (self.part, args.data) if taking.carries else (self.part,)
         self.doing.call(taking.on, given, self._settle, function_of(args.scene, args.label))
 
     def _settle(self, _: object = None) -> None:
@@ -311,7 +333,7 @@ class Player:
         if not self.troubles.has_moved():
             return
         if state.send is not None:
-            self.doing.call(state.send, (self.me,), self._chosen, self._sending, late=self._late)
+            self.doing.call(state.send, (self.part,), self._chosen, self._sending, late=self._late)
         elif state.ends:
             self._end(state.local.name)
         elif any([peer.inbox for peer in self.peers.values()]):  # noqa: C419  # a list of so few is quicker
@@ -354,9 +376,7 @@ class Player:
         if state.exits and all(self.peers[name].left for name in self._hears[state.name]):
             self._end(state.final)
             return
-        patience = self.troubles.patience()
-        if patience is not None:
-            self.alarm.set(patience, self.troubles.waited_too_long)
+        self.troubles.patience.begin()
 
     # Standing still, beginning anew, and the end.
 
@@ -371,10 +391,10 @@ class Player:
     def hold(self) -> None:
         """Take no step until `release`: the others have to know where this role stands."""
         self.doing.held = True
+        self.alarm.deadline = None
 
     def release(self) -> None:
         """Go on where it stood still."""
-        self.alarm.deadline = None
         if not self.doing.release() and not self.troubles.check():
             self.go_on()
 
@@ -402,7 +422,7 @@ class Player:
         self.seat.close()
         for peer in self.peers.values():
             peer.clear()
-            if goodbye is not None and peer.gone is None:
+            if goodbye is not None and (peer.gone is None or peer.returning):
                 self.say_goodbye(peer, goodbye)
         self.see(RoleEnded(self.session, self.role, ending.state, ending.why))
         self._over.set()

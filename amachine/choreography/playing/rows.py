@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from amachine.choreography.playing.endings import Ending, Outcome
 from amachine.choreography.playing.events import Event, RoleEnded, Step
@@ -18,7 +18,7 @@ from amachine.choreography.playing.watching import Watchers
 from amachine.errors import AmachineError
 
 if TYPE_CHECKING:
-    from amachine.choreography.playing.tables import Giving, RoleState, Tables, Taking
+    from amachine.choreography.playing.tables import Entry, Giving, RoleState, Tables, Taking
     from amachine.choreography.wire.codec import Codec
     from amachine.tracers.base import Tracer
 
@@ -57,7 +57,7 @@ def pick(tables: Tables, row: Row, line: Line) -> int:
         place: int = each[0]
         number: int = each[1]
         channel = place, senders[number]
-        if number in row[place].steps and place not in ahead and channel not in passed:
+        if row[place].steps[number] is not None and place not in ahead and channel not in passed:
             return at
         passed.add(channel)
     return -1
@@ -141,7 +141,7 @@ class WatchedRow:
             flight: Flight = line.popleft()
             place, number, data, seq, lamport = flight
             state: RoleState = row[place]
-            if len(line) >= CROWD or number not in state.steps:
+            if len(line) >= CROWD or state.steps[number] is None:
                 line.appendleft(flight)
                 at = pick(self._tables, row, line)
                 if at < 0:
@@ -149,7 +149,7 @@ class WatchedRow:
                 place, number, data, seq, lamport = line[at]
                 del line[at]
                 state = row[place]
-            taking = state.steps[number]
+            taking = cast("Entry", state.steps[number])[-1]
             me = row[place + size]
             if number != GO_ON:
                 self.messages += 1

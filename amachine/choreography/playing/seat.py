@@ -29,9 +29,13 @@ ABORTED = "Aborted"
 """The state in which a role ends that could not go on."""
 
 
-@attrs.frozen
+# One is made for every step, and a frozen class takes three times as long to make.
+@attrs.define(unsafe_hash=True)
 class StepArgs:
-    """What a step is: a branch that was chosen, or the beginning. The arguments of the state that it enters."""
+    """What a step is: a branch that was chosen, or the beginning. The arguments of the state that it enters.
+
+    Nobody changes them.
+    """
 
     peer: str = ""
     """Who chose it: the role itself for a step of its own, nobody (`""`) at the start and at a recovery."""

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
 from operator import itemgetter
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio.lowlevel
 import attrs
 
+from amachine.choreography.acting import Part
 from amachine.choreography.local import final_name
 from amachine.choreography.playing.rows import (
     CROWD,
@@ -35,12 +36,14 @@ from amachine.choreography.playing.rows import (
 )
 from amachine.choreography.playing.tables import GO_ON, RoleState, Tables, Taking
 from amachine.choreography.playing.tally import Failure, Tally
-from amachine.choreography.playing.watching import Watchers
+from amachine.choreography.playing.watching import Watchers, of_machines
 from amachine.choreography.script import Inform
 from amachine.choreography.seeing.stuck import InFlight
 from amachine.errors import nearest
 
 if TYPE_CHECKING:
+    from amachine.choreography.playing.machine_rows import Company
+    from amachine.choreography.playing.own import AsMachine
     from amachine.choreography.wire.codec import Codec
     from amachine.tracers.base import Tracer
 
@@ -102,18 +105,33 @@ class Stage:
     """Plays any number of local sessions of one choreography.
 
     It keeps none of those that are over: what came of them is in `tally`. `keep` is how many failures are kept there with
-    their errors and casts.
+    their errors and casts. `engine` is what all roles are kept in; `machines` says by role what of the user's own its machine
+    has, and `tracers` watch the machines: with either, all roles are machines.
 
-    Errors: `ValueError` where the choreography cannot be played so.
+    Errors: `ValueError` where the choreography cannot be played so; of `machines`, as `Play` has it.
     """
 
-    def __init__(self, tables: Tables, *, keep: int = 100) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        *,
+        keep: int = 100,
+        engine: Literal["table", "machine"] = "table",
+        machines: Mapping[str, AsMachine] | None = None,
+        tracers: Iterable[Tracer] = (),
+    ) -> None:
         why = unfit(tables)
         if why:
             raise ValueError(why)
         self.tables = tables
+        self._company: Company | None = None
+        if engine == "machine" or machines or tracers:
+            from amachine.choreography.playing.machine_rows import Company
+
+            self._company = Company(tables, machines or {}, tracers)
         self.tally = Tally(tables.script.name, keep=keep)
         self._starts = [table.start for table in tables]
+        self._keeping = tuple(table.place for table in tables if table.keeps)
         starts = enumerate(self._starts)
         self._first = tuple((place, GO_ON, None) for place, state in starts if state.send is not None)
         self._rows: deque[Row | WatchedRow] = deque()
@@ -125,11 +143,13 @@ class Stage:
         """How many sessions are being played."""
         return len(self._rows)
 
-    def add(self, cast: Mapping[Any, Any]) -> Row:
+    def add(self, cast: Mapping[Any, Any]) -> Row | WatchedRow:
         """Begin a session. `cast` says by role, its name or its class, what the role's functions get. Returns its row.
 
         Nothing runs yet. Errors: `LookupError` for a role that nobody plays.
         """
+        if self._company is not None:
+            return self.watch(cast)
         row: Row = [*self._starts, *self._contexts(cast), self._first]
         self._rows.append(row)
         return row
@@ -148,15 +168,19 @@ class Stage:
         """
         row: Row = [*self._starts, *self._contexts(cast), self._first]
         name = session or self.tables.script.name
-        watched = WatchedRow(self.tables, row, session=name, tracers=tracers, recode=recode)
+        make = WatchedRow if self._company is None else self._company.row
+        watched = make(self.tables, row, session=name, tracers=tracers, recode=recode)
         self._rows.append(watched)
         return watched
 
     def _contexts(self, cast: Mapping[Any, Any]) -> list[Any]:
         try:
-            return [cast[role] for role in self.tables.roles]
+            contexts = [cast[role] for role in self.tables.roles]
         except KeyError:
-            return self._by_name(cast)
+            contexts = self._by_name(cast)
+        for place in self._keeping:
+            contexts[place] = Part(contexts[place])
+        return contexts
 
     def _by_name(self, cast: Mapping[Any, Any]) -> list[Any]:
         """The contexts of a cast in which some roles are classes."""
@@ -181,11 +205,11 @@ class Stage:
             )
         self._running = True
         began = perf_counter()
-        rows, size = self._rows, len(self._starts)
+        rows = self._rows
         # Of the session whose turn it is. Mostly empty: often but one frame is under way, and that is in the variables.
         line: Line = deque()
         ended, standing = self._ended, self._standing
-        steps = range(TURN)
+        steps = tuple(range(TURN))  # a tuple's numbers are there already
         messages = 0
         try:
             while turns > 0 and rows:
@@ -203,44 +227,42 @@ class Stage:
                         row = session
                         line += row[-1]
                         place, number, data = line.popleft()
+                        alone = not line
                         for step in steps:  # noqa: B007  # how many there were is asked after the loop
                             try:
-                                taking = row[place].steps[number]
-                            except KeyError:  # it came early
+                                at, on, send, ways, taking = row[place].steps[number]
+                            except TypeError:  # it came early
                                 others += 1
                                 line.appendleft((place, number, data))
                                 place, number, data = self._picked(row, line)
+                                alone = not line
                                 continue
-                            me = row[place + size]
-                            on = taking.on
-                            if on is not None:
-                                try:
-                                    if taking.carries:
-                                        on(me, data)
-                                    else:
-                                        on(me)
-                                except BaseException:
-                                    acting = False
-                                    raise
-                            elif number == GO_ON:
-                                others += 1
-                            state = taking.next
-                            send = state.send
+                            me = row[at]
+                            try:
+                                if on is not None:
+                                    on(me, data)
+                                elif taking.on is not None:
+                                    taking.on(me)
+                                elif number == GO_ON:
+                                    others += 1
+                            except BaseException:
+                                acting = False
+                                raise
                             if send is None:
-                                row[place] = state
+                                row[place] = taking.next
                             else:
                                 answer = send(me)
                                 try:
                                     label, data = answer
-                                    giving = state.gives[label]
+                                    wants, after, number, only, giving = ways[label]
                                 except (KeyError, TypeError, ValueError):
-                                    giving, data = state.chosen(answer)  # which says what is wrong
-                                if data.__class__ is not giving.wants:  # quicker than `type(data)`
-                                    state.chosen(answer)
-                                row[place] = after = giving.next
-                                number = giving.number
-                                if giving.only is not None and not line:
-                                    place = giving.only
+                                    taking.next.chosen(answer)  # which says what is wrong
+                                    raise
+                                if data.__class__ is not wants:  # quicker than `type(data)`
+                                    taking.next.chosen(answer)
+                                row[place] = after
+                                if alone and only is not None:
+                                    place = only
                                     continue
                                 for to in giving.to:
                                     line.append((to, number, data))
@@ -259,6 +281,7 @@ class Stage:
                                 place, number, data = self._picked(row, line)
                             else:
                                 place, number, data = line.popleft()
+                            alone = not line
                         else:
                             row[-1] = ((place, number, data), *line)
                             line.clear()
@@ -326,7 +349,8 @@ class Stage:
             why = f"{role}: {what_failed(function, error)}"
         else:
             role, function, why = "", "", f"{type(error).__name__} came in the middle of it"
-        cast = dict(zip(roles, row[len(roles) : -1], strict=True))
+        parts = row[len(roles) : -1]
+        cast = {role: me.me if isinstance(me, Part) else me for role, me in zip(roles, parts, strict=True)}
         self.tally.fail(Failure(role, function, why, error, cast))
         row[-1] = None
         if isinstance(session, WatchedRow):
@@ -349,8 +373,10 @@ class Stage:
     def hand_over(self, session: Row | WatchedRow) -> Handed:
         """Give up a session between two runs: the stage forgets it, and somebody else goes on with it.
 
-        Errors: `ValueError` for one that is over; `RuntimeError` inside of `run`.
+        Errors: `ValueError` for one that is over, and where roles are machines; `RuntimeError` inside of `run`.
         """
+        if self._company is not None:
+            raise ValueError("a session whose roles are machines can be looked at where it is")
         if self._running:
             raise RuntimeError("a session is handed over between two runs of its stage")
         row = session.row if isinstance(session, WatchedRow) else session
@@ -380,19 +406,22 @@ async def run_many(
     tables: Tables,
     casts: Iterable[Mapping[Any, Any]],
     *,
+    engine: Literal["table", "machine"] = "table",
+    machines: Mapping[str, AsMachine] | None = None,
     tracers: Iterable[Tracer] = (),
     wire: Codec | None = None,
     keep: int = 100,
 ) -> Tally:
     """Play a session for each cast, all at once, and tell how they ended.
 
+    `engine` is what the roles are kept in; with `machines`, by role, or with a tracer that looks at machines, they are machines.
     `wire` is what encodes and decodes every payload on its way, as if the roles were far apart. `keep` is how many failures
     are kept with their errors and casts. Errors: `ValueError` where the choreography cannot be played so; `LookupError` for
     a cast that lacks a role.
     """
-    stage = Stage(tables, keep=keep)
     seen = tuple(tracers)
-    watched = bool(wire is not None or Watchers(seen))
+    stage = Stage(tables, keep=keep, engine=engine, machines=machines, tracers=of_machines(seen))
+    watched = bool(wire is not None or Watchers(seen) or engine == "machine" or machines)
     recode = None if wire is None else recoder(tables, wire)
     for number, cast in enumerate(casts, 1):
         if watched:

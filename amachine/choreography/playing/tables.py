@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard, cast
 
 import attrs
 
-from amachine.choreography.acting import Acts, Answer
+from amachine.choreography.acting import Acts, Answer, Part
 from amachine.choreography.diagnostics import ChoreographyError, Diagnostic
 from amachine.choreography.local import Give, LocalMachine, LocalState, Take
 from amachine.choreography.playing.fitting import Check, check_of, exact_class
@@ -23,7 +23,19 @@ from amachine.errors import HandlerError, nearest
 if TYPE_CHECKING:
     from amachine.choreography.script import Script
 
-__all__ = ["GO_ON", "Giving", "Key", "Played", "RoleState", "RoleTable", "SentWrong", "Tables", "Taking"]
+__all__ = [
+    "GO_ON",
+    "Entry",
+    "Giving",
+    "Key",
+    "Played",
+    "RoleState",
+    "RoleTable",
+    "SentWrong",
+    "Tables",
+    "Taking",
+    "Way",
+]
 
 Key: TypeAlias = tuple[str, str]
 """What a frame says of itself: the id of its scene, and its label."""
@@ -112,8 +124,11 @@ class RoleState:
     gives: dict[str, Giving] = attrs.Factory(dict[str, "Giving"])
     """By label."""
     ends: bool = False
-    steps: dict[int, Taking] = attrs.Factory(dict[int, "Taking"])
-    """As `takes`, by number; where the role acts, its own turn is among them."""
+    steps: list[Entry | None] = attrs.Factory(list["Entry | None"])
+    """As `takes`, by number, with None for each frame that it does not take here; where the role acts, its own turn is among
+    them. A list, though most of it is empty: a stage looks here for every message, and a dict would take twice as long."""
+    ways: dict[str, Way] = attrs.Factory(dict[str, "Way"])
+    """As `gives`, by label."""
 
     def chosen(self, answer: Any) -> tuple[Giving, Any]:
         """What `send` answered: the branch, and what goes along. Errors: `SentWrong`."""
@@ -158,6 +173,16 @@ class RoleState:
         )
 
 
+Entry: TypeAlias = tuple[
+    int, Callable[..., Any] | None, Callable[[Any], Answer] | None, dict[str, "Way"], Taking
+]
+"""All that a step needs, unpacked in one go: where in a row the context is, what is called with it and what came along (None
+where nothing comes, or nobody wants to know), what then chooses, among which ways, and all else."""
+
+Way: TypeAlias = tuple[type | None, RoleState, int, int | None, Giving]
+"""The same of a branch: what it wants, what follows, its number, who alone hears of it, and all else."""
+
+
 @attrs.frozen(eq=False)
 class RoleTable:
     """All that one role plays, ready to run."""
@@ -170,11 +195,17 @@ class RoleTable:
     """By name, in the order of the machine."""
     awaits: tuple[str, ...]
     """Which of its functions are coroutine functions: `Ping.send`, `Ping.on_ping`. None: they are all called plainly."""
+    keeps: bool = False
+    """Whether its functions are called with a `Part`."""
 
     @property
     def start(self) -> RoleState:
         """Where it starts."""
         return self.states[self.machine.start.name]
+
+    def part(self, me: Any) -> Any:
+        """What its functions are called with, for the whole of one session, when this context plays it."""
+        return Part(me) if self.keeps and not isinstance(me, Part) else me
 
 
 class Tables:
@@ -217,7 +248,10 @@ class Tables:
         awaits: dict[str, None] = {}
         for state in states.values():
             awaits.update(dict.fromkeys(self._fill(state, states, acts)))
-        return RoleTable(role, place, machine, states, tuple(awaits))
+        for state in states.values():
+            self._unfold(state, place)
+        keeps = any(role in act.keepers for act in acts.values())
+        return RoleTable(role, place, machine, states, tuple(awaits), keeps)
 
     def _insist_on_sends(self, machine: LocalMachine, acts: Acts) -> None:
         missing = [
@@ -237,7 +271,7 @@ class Tables:
             on = None if take.informs or take.scene not in acts else acts[take.scene].on.get(take.label)
             carries = take.payload is not None
             taking = Taking(take, self.numbers[take.key], on, carries, states[take.next])
-            state.takes[take.key] = state.steps[taking.number] = taking
+            state.takes[take.key] = taking
             if inspect.iscoroutinefunction(on):
                 yield f"{take.scene}.on_{take.label}"
         for give in state.local.gives:
@@ -257,10 +291,21 @@ class Tables:
             scene = state.local.gives[0].scene
             send: Callable[[Any], Any] = acts[scene].send
             state.send = send
-            turn = Take(state.role, scene, "", None, informs=True, next=state.local.name)
-            state.steps[GO_ON] = Taking(turn, GO_ON, None, carries=False, next=state)
             if inspect.iscoroutinefunction(send):
                 yield f"{scene}.send"
+
+    def _unfold(self, state: RoleState, place: int) -> None:
+        """Write into a state what a stage wants to have at hand, when all states are filled."""
+        takings = list(state.takes.values())
+        if state.send is not None:
+            turn = Take(state.role, state.local.gives[0].scene, "", None, informs=True, next=state.local.name)
+            takings.append(Taking(turn, GO_ON, None, carries=False, next=state))
+        state.steps = [None] * len(self.keys)
+        for taking in takings:
+            on, after = taking.on if taking.carries else None, taking.next
+            state.steps[taking.number] = (len(self.roles) + place, on, after.send, after.ways, taking)
+        for label, giving in state.gives.items():
+            state.ways[label] = (giving.wants, giving.next, giving.number, giving.only, giving)
 
     def _places_of(self, roles: Iterable[str]) -> tuple[int, ...]:
         return tuple(self.places[role] for role in roles)

@@ -7,7 +7,9 @@
 | a function of the role raises, or answers wrongly | `raised` | ERR to all peers, `Aborted` |
 | a frame that nothing here can be | `violated`, `unreadable` | `Violation`, ERR to all peers, `Aborted` |
 | the seat refuses a step | `refused` | the same |
-| nothing comes for too long | `waited_too_long` | whom it waited for is lost; where a number is missing, `Violation` |
+| a frame of an epoch of which nothing is known | `ahead` | `Violation` in a script without regions; else it waits for news |
+| nothing comes for too long | `waited_too_long` | whom it waited for is lost |
+| what has to come before something else never comes | `never_came` | `Violation` |
 | the task, or `SessionUp`, is cancelled | `cancelled` | BYE to all peers, `Aborted` |
 | the others have lost somebody | `told` | stands still until they agree how to go on |
 
@@ -16,28 +18,27 @@ Nothing here takes a step of the script, except into a recovery.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from amachine.choreography.playing.endings import Ending, StepTimeout, Violation
 from amachine.choreography.playing.events import RoleLost
 from amachine.choreography.playing.frames import ChannelClosed, Frame, Kind
+from amachine.choreography.playing.patience import SETTLING, Patience
 from amachine.choreography.playing.regions import Council
 from amachine.choreography.playing.seat import ABORTED, StepArgs
 
 if TYPE_CHECKING:
-    from amachine.choreography.local import LocalState
+    from amachine.choreography.local import Give, LocalMachine, LocalState, Take
     from amachine.choreography.playing.agreement import Understudies
     from amachine.choreography.playing.peers import Peer
     from amachine.choreography.playing.player import Player
 
-__all__ = ["DONE", "SETTLING", "Troubles"]
+__all__ = ["DONE", "Troubles", "reason_of"]
 
 DONE = "done"
 """What a BYE says of a role that is through with its part."""
-
-SETTLING = 30.0
-"""Seconds that a missing frame, or the others' answers after a loss, may take where nobody has set any patience."""
 
 
 class Troubles:
@@ -46,6 +47,7 @@ class Troubles:
     def __init__(self, player: Player, understudies: Understudies | None) -> None:
         self.player = player
         self.council = Council(player, understudies) if player.script.regions else None
+        self.patience = Patience(player)
         self._gone: list[Peer] = []
         self._mourned: set[str] = set()  # whose loss the seat knows
 
@@ -53,19 +55,29 @@ class Troubles:
 
     def told(self, peer: Peer, frame: Frame) -> None:
         """A frame that is not of the script: a goodbye, a failure, a loss."""
-        if frame.epoch < peer.since:
+        if frame.epoch < peer.since and not peer.returning:
             return  # it is from whom this one has replaced, or was meant for whom the player has
         if frame.kind in {Kind.BYE, Kind.ERR}:
             self.gone(peer, *_reason(frame))
-        elif frame.kind == Kind.LOST and self.council is not None:
-            self.council.heard(peer.name, frame)
+            return
+        try:
+            if frame.kind == Kind.BEAT:
+                self.patience.told(peer, frame)
+            elif frame.kind == Kind.LOST and self.council is not None:
+                self.council.heard(peer.name, frame)
+            else:
+                raise ValueError(f"{frame.kind.name} has no place in a session of {self.player.script.name}")
+        except ValueError as error:
+            self.unreadable(peer, error)
 
     def gone(self, peer: Peer, why: str, through: bool = False) -> None:  # noqa: FBT001, FBT002  # as `_reason` says it
         """A peer cannot be reached any more; it may be `through` with its part. What it had said before still counts."""
         if not self.mark(peer, why, through=through):
+            if peer.returning and self.council is not None:
+                self.council.gone_again(peer)
             return
         if self.council is not None and self.council.is_open:
-            self.council.look()
+            self.council.lost_more(peer)
         elif not self.check():
             self.player.go_on()
 
@@ -93,7 +105,7 @@ class Troubles:
         """A peer is there again, with a new player."""
         self._gone.remove(peer)
         self._mourned.discard(peer.name)
-        peer.gone, peer.left, peer.since = None, False, epoch
+        peer.gone, peer.left, peer.returning, peer.since = None, False, False, epoch
         self.player.seat.peer_up(peer.name)
 
     def check(self) -> bool:
@@ -102,7 +114,8 @@ class Troubles:
             return False
         here = self.player.present
         for peer in self._gone:
-            if peer.name in here.needs and not peer.inbox and not (peer.left and here.exits):
+            speaks = peer.speaks(self.player.epoch)
+            if peer.name in here.needs and not speaks and not (peer.left and here.exits):
                 self._miss(peer)
                 return True
         return False
@@ -110,7 +123,7 @@ class Troubles:
     def cannot_reach(self, peer: Peer, closed: ChannelClosed | None = None) -> None:
         """A frame could not be sent to a peer."""
         if closed is not None:
-            why, through = (closed.why, False) if closed.reason is None else _reason(closed.reason)
+            why, through = reason_of(closed)
             self.mark(peer, why, through=through)
         self._miss(peer)
 
@@ -136,38 +149,50 @@ class Troubles:
         why = f"{peer.name} was lost: {peer.gone}; {player.role} still needed {peer.name} in {player.present.name}"
         self.abort("PeerLost", why, None)
 
-    def waited_too_long(self) -> None:
-        """Nothing has come that the role could go on with."""
+    def waited_too_long(self, late: Mapping[Peer, str], why: str) -> None:
+        """Nothing has come that the role could go on with. `late` are those who are given up, and why."""
+        if any(peer.incomplete or peer.inbox for peer in late):
+            self.never_came()
+            return
         player = self.player
-        here = player.state.local
-        waited = player.patience_here
-        peers = [peer for name in here.hears if not (peer := player.peers[name]).inbox]
-        for peer in peers:
-            if peer.early:
-                first, last = peer.heard + 1, min(peer.early) - 1
-                which = f"frame {first}" if first == last else f"frames {first} to {last}"
-                self._violation(f"{which} of {peer.name} never came, but frame {last + 1} did", None, "")
+        player.seat.trouble("StepTimeout", why, StepTimeout(why, expected=expected(player.state.local)))
+        for peer, reason in late.items():
+            self.mark(peer, reason)
+        if not self.check():
+            player.go_on()
+
+    def never_came(self) -> None:
+        """Something waits here for what has to come before it, and that has not come."""
+        player = self.player
+        for peer in player.peers.values():
+            if peer.incomplete:
+                self._violation(peer.incomplete, None, "")
                 return
-        why = f"nothing came for {waited or SETTLING:g} s"
-        player.seat.trouble("StepTimeout", why, StepTimeout(why, expected=expected(here)))
-        for peer in peers:
-            self.mark(peer, why)
-        self.check()
+            if peer.inbox and not peer.speaks(player.epoch):
+                self._unexplained(peer.name, peer.inbox[0])
+                return
+
+    def ahead(self, peer: Peer, frame: Frame) -> None:
+        """A frame was said after a loss of which this role has not heard yet."""
+        if self.council is None:
+            self._unexplained(peer.name, frame)
+        else:
+            self.player.go_on()
+
+    def _unexplained(self, peer: str, frame: Frame) -> None:
+        text = f"{named(frame.scene)}.{frame.label} from {peer} is of epoch {frame.epoch}, this is {self.player.epoch}"
+        self._violation(f"{text}, and nobody has told of a loss", frame, f"epoch {self.player.epoch}")
 
     @property
     def settling(self) -> float:
         """How many seconds the others have for an answer."""
         return self.player.patience_here or SETTLING
 
-    def patience(self) -> float | None:
-        """How many seconds it may wait where it stands; None: for ever."""
-        player = self.player
-        if not player.state.local.takes:
-            return None
-        patience = player.patience_here
-        if patience is None and any(peer.early for peer in player.peers.values()):
-            return SETTLING
-        return patience
+    def come_back(self, starts: Mapping[str, Any]) -> None:
+        """Wait to be let in again, with these checkpoints. Errors: `ValueError` where no region starts again."""
+        if self.council is None:
+            raise ValueError(f"{self.player.script.name} has no region that starts again")
+        self.council.come_back(starts)
 
     # The role itself.
 
@@ -190,6 +215,21 @@ class Troubles:
         told = " as an inform" if frame.kind == Kind.INFORM else ""
         sender = "" if wanted.endswith(f" from {peer.name}") else f" from {peer.name}"
         self._violation(f"expected {wanted}, got {got}{told}{sender} (seq {frame.seq})", frame, wanted)
+
+    def misfits(self, early: Sequence[Peer]) -> bool:
+        """Whether one of the frames that fit nowhere now never will; that ends the role.
+
+        One may be early: what another peer has yet to say may lead to where it fits.
+        """
+        here = self.player.state.local
+        all_speak = len(early) == len(here.hears)
+        later = () if all_speak else _ahead(self.player.table.machine, here.name)
+        for peer in early:
+            frame = peer.inbox[0]
+            if (peer.name, frame.scene, frame.label, frame.kind == Kind.INFORM) not in later:
+                self.violated(peer, frame)
+                return True
+        return False
 
     def unreadable(self, peer: Peer, error: Exception) -> None:
         """What a peer sent is no frame."""
@@ -248,6 +288,28 @@ def expected(state: LocalState, *, full: bool = False) -> str:
     if not by_peer:
         return "nothing while it acts" if state.acts else "nothing more"
     return ", or ".join(f"{' or '.join(labels)} from {peer}" for peer, labels in by_peer.items())
+
+
+@lru_cache(10_000)
+def _ahead(machine: LocalMachine, name: str) -> frozenset[tuple[str, str, str, bool]]:
+    """All that can be heard from a state on: from whom, scene, label, and whether that only informs."""
+    found: set[tuple[str, str, str, bool]] = set()
+    seen = {name}
+    queue = [name]
+    for at in queue:
+        state = machine.by_name[at]
+        found |= {(take.peer, take.scene, take.label, take.informs) for take in state.takes}
+        steps: tuple[Take | Give, ...] = (*state.takes, *state.gives)
+        for step in steps:
+            if step.next not in seen:
+                seen.add(step.next)
+                queue.append(step.next)
+    return frozenset(found)
+
+
+def reason_of(closed: ChannelClosed) -> tuple[str, bool]:
+    """Why a channel is closed, and whether the peer was through with its part."""
+    return (closed.why, False) if closed.reason is None else _reason(closed.reason)
 
 
 def _reason(frame: Frame) -> tuple[str, bool]:

@@ -36,6 +36,16 @@ class LocalUnderstudies:
         """Whether somebody can go on for a lost role, from the start of a region."""
         return role in self._makers and (role, region) in self._kept and self._times.get(role, 0) < MOST
 
+    def may_return(self, _role: str, /) -> bool:
+        """Nobody comes back by himself: he was in this process."""
+        return False
+
+    def expect(self, role: str, /) -> None:
+        """Nobody comes back by himself."""
+
+    def settled(self) -> None:
+        """Nobody was expected."""
+
     def keep(self, role: str, region: str, data: object, /) -> None:
         """What a role would go on from, at the start of a region."""
         self._kept[role, region] = data

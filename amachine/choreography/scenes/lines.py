@@ -1,6 +1,6 @@
 """The branches of a scene class, as they were written: annotations, their parts and options. Applied to nothing yet.
 
-What is wrong with a line by itself is said here; what it means in a scene is found in `scenes`.
+What is wrong with a line by itself is said here; what it means in a scene is found in `reader`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ must look like is known to `rules_of_acts`. Nobody's method is called here. Whet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from types import NoneType
 from typing import Any, cast, get_args, get_origin
@@ -19,7 +20,7 @@ from amachine.choreography.reading import Reading
 from amachine.choreography.scenes.company import Company
 from amachine.choreography.scenes.in_regions import AnyRegion, provisions, regions_around
 from amachine.choreography.scenes.lines import Line, Notes, lines_of, unresolved
-from amachine.choreography.scenes.rules_of_acts import look_at_acts
+from amachine.choreography.scenes.rules_of_acts import look_at_acts, method_of
 from amachine.choreography.scenes.rules_of_scenes import (
     look_at_cast,
     look_at_deadlines,
@@ -61,6 +62,10 @@ _TAKEN = ("Done", "Aborted")
 """Final states that every role has anyway."""
 
 
+_FIELDS = frozenset({"__dataclass_fields__", "__attrs_attrs__", "__struct_fields__"})
+"""By these, decorators that turn annotations into fields can be known."""
+
+
 def read(
     start: Any,
     *,
@@ -71,11 +76,12 @@ def read(
     closing: bool = False,
     mortal: Iterable[type] = (),
     codec: Codec | None = None,
+    place: Place | None = None,
 ) -> Reading:
     """Read the choreography that begins at a scene class, or at one with its arguments: `Ping[Alice, Bob, Exit]`.
 
     Raises nothing for what its author has done wrong: all of it is in `diagnostics`, and where one of them is an error, the
-    script is only what could be made out. `codec` says what can travel; the other options are those of `Script`.
+    script is only what could be made out. `codec` says what can travel, `place` where it was asked for; the other options are those of `Script`.
     """
     notes = Notes()
     reader = _Reader(Company(roles, mortal, notes), STANDARD if codec is None else codec, notes)
@@ -92,7 +98,7 @@ def read(
         endless=endless,
         closing=closing,
     )
-    return Reading(script, reader.acts, reader.company.roles, notes.in_order())
+    return Reading(script, reader.acts, reader.company.roles, notes.in_order(), place)
 
 
 class _Reader:
@@ -152,6 +158,11 @@ class _Reader:
 
     def _read(self, applied: Applied) -> None:
         kind, name, place = applied.kind, applied.kind.__name__, self._place(applied.kind)
+        if any(vars(each).keys() & _FIELDS for each in kind.__mro__):
+            text = f"{name}: its branches would become fields, as of a dataclass; a scene holds no state"
+            hint = "take the decorator away: what has to be remembered is in the roles' objects"
+            self.notes.add("AMC209", text, hint, place=place, scene=name)
+            return
         if kind not in self.lines:
             self.lines[kind] = lines_of(kind, self.notes)
         cast = self.company.cast_of(applied, self.mentioned[applied.id])
@@ -267,7 +278,8 @@ class _Reader:
         elif self.met[id] is not next:
             raise Mistake("AMC216", f"{what}: two different classes are called {id}")
         if id in _TAKEN:
-            raise Mistake("AMC216", f"{what}: no exit can be called {id}, as every role has that state")
+            kind = "scene" if isinstance(next, Applied) else "exit"
+            raise Mistake("AMC216", f"{what}: no {kind} can be called {id}, as every role has that state")
         return id
 
     def _act(self, scene: SceneDef, applied: Applied) -> None:
@@ -286,9 +298,9 @@ class _Reader:
             return
         if {scene.sender, *scene.receivers} <= self.company.roles.keys():
             look_at_acts(scene, applied, played, self.company.roles, self.templates, self.notes)
-        on = {each.label: getattr(played, f"on_{each.label}", None) for each in scene.branches}
-        send = cast("Callable[[Any], Answer]", played.send)
-        self.acts[scene.id] = Act(send, {label: each for label, each in on.items() if callable(each)})
+        on = {each.label: method_of(played, f"on_{each.label}") for each in scene.branches}
+        send = method_of(played, "send") or partial(Scene.send, played)
+        self.acts[scene.id] = Act(send, {label: each for label, each in on.items() if each is not None})
 
     def _problem(self, payload: Any) -> str | None:
         """Why a payload cannot travel; None if it can."""

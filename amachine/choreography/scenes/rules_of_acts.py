@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import attrs
 
 from amachine.choreography.diagnostics import Level
+from amachine.choreography.places import place_of
 from amachine.choreography.scenes.templates import AnyScene, Applied, Mistake, Templates, called, is_scene
-from amachine.choreography.scenes.whence import Unresolved, evaluated, place_of
+from amachine.choreography.scenes.whence import Unresolved, evaluated
 from amachine.choreography.scenes.words import Scene, Sent
 from amachine.choreography.script import BranchDef, Place, SceneDef
 from amachine.choreography.subtypes import fits
@@ -24,7 +25,7 @@ from amachine.errors import nearest
 if TYPE_CHECKING:
     from amachine.choreography.scenes.lines import Notes
 
-__all__ = ["look_at_acts"]
+__all__ = ["look_at_acts", "method_of"]
 
 
 @attrs.frozen(eq=False)
@@ -58,13 +59,19 @@ def look_at_acts(
                 place=method.place,
             )
     _look_at_send(scene, methods.get("send"), roles, say)
+    for name in ("send", *(f"on_{branch.label}" for branch in scene.branches)):
+        if isinstance(inspect.getattr_static(played, name, None), property | cached_property):
+            text = f"{scene.name}.{name} is a property, which nobody would ask"
+            say("AMC210", text, "write it as a method", place=scene.place)
     for branch in scene.branches:
         on = methods.get(f"on_{branch.label}")
         if on is not None and branch.to:
             _look_at_on(scene, branch, on, roles, say)
         elif on is None and branch.payload is not None and branch.to and not branch.ignored:
             has = f"{' and '.join(branch.to)} {'has' if len(branch.to) == 1 else 'have'}"
-            text = f"{scene.name}.{branch.label} carries {payload_name(branch.payload)} but {has} no on_{branch.label}"
+            text = (
+                f"{scene.name}.{branch.label} carries {called(branch.payload)} but {has} no on_{branch.label}"
+            )
             hint = f"write {branch.label}: Msg[...] = ignore() to mean it"
             say("AMC203", text, hint, place=branch.place, level=Level.WARNING, role=branch.to[0])
     _look_for_idle(scene, methods, say)
@@ -129,11 +136,19 @@ def _look_for_idle(scene: SceneDef, methods: Mapping[str, _Method], say: Callabl
             say("AMC205", f"{scene.name}.{name}: nobody hears of {label}", place=method.place)
 
 
+def method_of(played: AnyScene, name: str) -> Callable[..., Any] | None:
+    """A method of a scene; None if it has none of that name. No property is asked: that would run it."""
+    if isinstance(inspect.getattr_static(played, name, None), property | cached_property):
+        return None
+    found = getattr(played, name, None)
+    return found if callable(found) else None
+
+
 def _methods(applied: Applied, played: AnyScene, templates: Templates) -> Iterator[_Method]:
     kind = applied.kind
     for name in ["send", *(each for each in dir(kind) if each.startswith("on_"))]:
-        bound = getattr(played, name)
-        if not callable(bound) or (name == "send" and getattr(kind, "send", None) is _NO_SEND):
+        bound = method_of(played, name)
+        if bound is None or (name == "send" and getattr(kind, "send", None) is _NO_SEND):
             continue
         owner = next(each for each in kind.__mro__ if name in vars(each))
         try:

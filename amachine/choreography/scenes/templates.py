@@ -5,6 +5,7 @@ What is written is looked up; nothing is checked here but that templates can be 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ForwardRef, Self, TypeAlias, TypeGuard, TypeVar, cast, get_args, get_origin
 
@@ -62,6 +63,7 @@ class Templates:
     """Makes each scene once."""
 
     made: dict[Any, Applied] = attrs.field(factory=dict[Any, Applied])
+    exits: dict[Any, type[Exit]] = attrs.field(factory=dict[Any, type[Exit]])
     texts: dict[tuple[type, str], Any] = attrs.field(factory=dict[tuple[type, str], Any])
 
     def evaluated(self, written: Any, owner: type) -> Any:
@@ -89,11 +91,21 @@ class Templates:
         if is_scene(origin or written):
             arguments = tuple(self.meaning(each, owner, at) for each in parts)
             return self.apply(cast("type[AnyScene]", origin or written), arguments)
+        if isinstance(origin, type) and issubclass(origin, Exit):
+            return self._exit(origin, tuple(self.meaning(each, owner, at) for each in parts))
         if origin is Barrier:
             return Held(self.meaning(parts[0], owner, at))
         if origin is not None and (free := getattr(written, "__parameters__", ())):
             return written[tuple(self._value(each, owner, at) for each in free)]
         return written
+
+    def _exit(self, kind: type[Exit], arguments: tuple[Any, ...]) -> type[Exit]:
+        """The exit that a template is with these arguments: a class of its own name, `Wins_Cross` for `Wins[Cross]`."""
+        key = (kind, arguments)
+        if key not in self.exits:
+            words = [kind.__name__, *(re.sub(r"\W+", "_", called(each)).strip("_") for each in arguments)]
+            self.exits[key] = type("_".join(words), (kind,), {"__doc__": kind.__doc__})
+        return self.exits[key]
 
     def apply(self, kind: type[AnyScene], arguments: tuple[Any, ...]) -> Applied:
         """The scene that a class is with these arguments. Errors: `Mistake`."""
@@ -103,17 +115,20 @@ class Templates:
         except TypeError:  # `Annotated` with something unhashable
             key = (kind, repr(arguments))
             found = self.made.get(key)
+        except RecursionError:
+            raise _growing(kind.__name__, kind.__name__) from None
         return found or self._apply(kind, arguments, key)
 
     def _apply(self, kind: type[AnyScene], arguments: tuple[Any, ...], key: Any) -> Applied:
         parameters: tuple[Any, ...] = getattr(kind, "__parameters__", ())
-        names = [called(each) for each in arguments]
+        try:
+            names = [called(each) for each in arguments]
+        except RecursionError:
+            raise _growing(kind.__name__, kind.__name__) from None
         id = f"{kind.__name__}[{', '.join(names)}]" if names else kind.__name__
         if len(self.made) >= MOST_SCENES or len(id) > LONGEST_ID:
             name = kind.__name__
-            short = f"{name}[{', '.join(each.partition('[')[0] for each in names)}]"
-            grows = f"a continuation grows on every turn ({name} -> {name}[{name}] -> ...)"
-            raise Mistake("AMC108", f"{short}: more than {MOST_SCENES:,} scenes; {grows}", _GROWN)
+            raise _growing(name, f"{name}[{', '.join(each.partition('[')[0] for each in names)}]")
         applied = Applied(kind, id)
         applied.values[kind] = {each: arguments[n] for n, each in enumerate(parameters[: len(arguments)])}
         self.made[key] = applied
@@ -161,7 +176,10 @@ class Templates:
         return self.meaning(default, owner, at)
 
 
-_GROWN = "let the roles' objects remember what grows, and the scene go on at itself"
+def _growing(name: str, short: str) -> Mistake:
+    grows = f"a continuation grows on every turn ({name} -> {name}[{name}] -> ...)"
+    hint = "let the roles' objects remember what grows, and the scene go on at itself"
+    return Mistake("AMC108", f"{short}: more than {MOST_SCENES:,} scenes; {grows}", hint)
 
 
 def is_scene(kind: Any) -> TypeGuard[type[AnyScene]]:

@@ -13,7 +13,7 @@ import linecache
 import re
 import sys
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from types import FrameType, FunctionType
 from typing import Any
@@ -22,7 +22,11 @@ import attrs
 
 from amachine.choreography.script import Place
 
-__all__ = ["Unresolved", "Whence", "annotations_of", "evaluated", "place_of"]
+__all__ = ["Unresolved", "Whence", "annotations_of", "evaluated"]
+
+
+_MAKING = ("__init_subclass__", "__new__")
+"""What is called by a class statement, of bases and of metaclasses that are written in Python, as that of `abc.ABC` is."""
 
 
 class Unresolved(Exception):  # no error of a program: the reading turns it into a diagnostic
@@ -45,10 +49,15 @@ class Whence:
     """The class bodies around it and the function around those, the innermost first."""
 
     @classmethod
-    def here(cls) -> Whence:
-        """The class statement that is being run. To be asked for in an `__init_subclass__`."""
-        here = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-        while here.f_back is not None and here.f_code.co_name == "__init_subclass__":
+    def here(cls, module: str) -> Whence:
+        """The class statement that is being run in a module. To be asked for in an `__init_subclass__`."""
+        first = here = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+        while here.f_code.co_name in _MAKING or here.f_globals.get("__name__") != module:
+            if here.f_back is None:  # a class that says that it is of another module
+                here = first
+                break
+            here = here.f_back
+        while here.f_back is not None and here.f_code.co_name in _MAKING:
             here = here.f_back
         around: list[FrameType] = []
         frame: FrameType | None = here
@@ -97,12 +106,6 @@ def evaluated(text: str, scope: Mapping[str, Any]) -> Any:
     except Exception as error:  # noqa: BLE001  # whatever a subscription raises
         why = re.sub(r"<class '(?:[^']*\.)?(\w+)'>", r"\1", str(error))
         raise Unresolved(f"{text}: {why}") from None
-
-
-def place_of(function: Callable[..., Any]) -> Place | None:
-    """Where a function was written; None where that cannot be known."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return None if code is None else Place(code.co_filename, code.co_firstlineno)
 
 
 def _captured(owner: type) -> dict[str, Any]:

@@ -11,7 +11,7 @@
             me.count = n
 
 A template is an ordinary generic class, `Ping[Alice, Bob, Exit]`. Scenes hold no state: what has to be remembered is in the
-roles' objects, `me`. Nothing is read or checked here; `scenes.read` does, when a choreography is made.
+roles' objects, `me`. Nothing is read or checked here; `scenes.reader` does, when a choreography is made.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ class Onward:
 
 
 class Exit(Onward):
-    """Where all is over. A subclass is an exit of its own name: `class Failed(Exit)`."""
+    """Where all is over. A subclass is an exit of its own name: `class Failed(Exit)`.
+
+    It may be a template: with `class Wins(Exit, Generic[Winner])`, `Wins[Cross]` is an exit whose name is `Wins_Cross`.
+    """
 
 
 # Who hears of a branch.
@@ -143,8 +146,9 @@ class Scene(Onward, Generic[Sender, *Receivers]):
         options: dict[str, Msg[Any, Any, Any]] = {
             label: each for label, each in vars(cls).items() if isinstance(each, Msg)
         }
-        bare = {label for label in annotations_of(cls) if not (label in vars(cls) or hasattr(Scene, label))}
-        cls.__statement__ = Statement(Whence.here(), bare | options.keys(), options)
+        taken = {name for each in Scene.__mro__ for name in vars(each)} | vars(cls).keys()
+        bare = annotations_of(cls).keys() - taken
+        cls.__statement__ = Statement(Whence.here(cls.__module__), bare | options.keys(), options)
         for label in cls.__statement__.labels:
             setattr(cls, label, _chooser(label))
 
@@ -193,5 +197,5 @@ class Region:
     ) -> None:
         super().__init_subclass__()
         if not issubclass(cls, Scene):  # which has seen to its own
-            cls.__statement__ = Statement(Whence.here())
+            cls.__statement__ = Statement(Whence.here(cls.__module__))
         cls.__statement__ = attrs.evolve(cls.__statement__, on_lost=on_lost, restart=restart)

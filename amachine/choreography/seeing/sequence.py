@@ -8,6 +8,7 @@ from itertools import groupby
 import attrs
 
 from amachine.choreography.playing.events import EpochBegun, Event, FrameDropped, RoleEnded, RoleLost, Step
+from amachine.choreography.playing.frames import plain
 from amachine.choreography.seeing.drawing import mermaid_text
 from amachine.choreography.seeing.titles import scene_name
 from amachine.tracers.shown import cut
@@ -67,9 +68,11 @@ def transcript(events: Iterable[Event]) -> str:
     width = max(map(len, said), default=0)
     pairs = zip(said, lines, strict=True)
     return "\n".join(
-        f"{each.role.ljust(width)}  {each.text}"
-        if isinstance(each, _Note)
-        else f"{arrow.ljust(width)}  {each}"
+        plain(
+            f"{each.role.ljust(width)}  {each.text}"
+            if isinstance(each, _Note)
+            else f"{arrow.ljust(width)}  {each}"
+        )
         for arrow, each in pairs
     )
 

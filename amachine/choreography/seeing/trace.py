@@ -23,6 +23,7 @@ from amachine.choreography.playing.events import (
     StageTracer,
     Step,
 )
+from amachine.choreography.playing.frames import plain
 from amachine.choreography.seeing.sequence import is_seen_elsewhere, roles_of, sequence_diagram, transcript
 from amachine.errors import AmachineError
 from amachine.tracers.redaction import REDACTED, Part, hides, parts, scrub, secret_parts
@@ -163,7 +164,7 @@ class Trace(StageTracer):
         sessions = self.sessions
         if len(sessions) < 2:
             return transcript(self._events) or "(nothing)"
-        return "\n".join(f"session {each}\n{transcript(self._only(each))}" for each in sessions)
+        return "\n".join(f"session {plain(each)}\n{transcript(self._only(each))}" for each in sessions)
 
     def __repr__(self) -> str:
         sessions = len(self.sessions)

@@ -13,7 +13,7 @@ from uuid import uuid4
 import anyio
 import attrs
 
-from amachine.choreography.playing.frames import Frame, Kind
+from amachine.choreography.playing.frames import Frame, Kind, plain
 from amachine.choreography.wire import handshake
 from amachine.choreography.wire.answers import Answer, Awaited
 from amachine.choreography.wire.channel import CONTROL_LIMIT, WireChannel, read_control, said
@@ -96,7 +96,7 @@ class Connection:
         self._openings: dict[int, _Opening] = {}
         self._knocking: set[int] = set()
         self._last = 0
-        self._longest = min(LIMIT, terms.limit or LIMIT)
+        self._longest = 0 if door else min(LIMIT, terms.limit or LIMIT)
         self._greeted = door is None
         """The other end has said who it is, or it is this end that has to."""
         self._news = anyio.Event()
@@ -130,6 +130,7 @@ class Connection:
     ) -> WireChannel:
         """Open a session with the other end, who plays `peer`. Without a name it gets one that nobody else has.
 
+        With `resume`, this role comes back to a session that has lost it: the channel is then for `join(…, resume=…)`.
         Errors: `LookupError` for a role that is none; `VersionMismatch`, which names the first scene that differs;
         `HandshakeError` with what the other end said, or if it said nothing within `terms.patience`.
         """
@@ -180,9 +181,18 @@ class Connection:
             resume=resume,
         )
 
-    def accept(self, number: int, theirs: Hello, wiring: Wiring, me: str, answer: Answer) -> None:
+    def accept(
+        self,
+        number: int,
+        theirs: Hello,
+        wiring: Wiring,
+        me: str,
+        answer: Answer,
+        *,
+        resume: Resume | None = None,
+    ) -> None:
         """Play that role with somebody who knocked. `answer` hears what came of it, now or a little later."""
-        mine = self.hello(wiring, me, theirs.role, theirs.session)
+        mine = self.hello(wiring, me, theirs.role, theirs.session, resume=resume)
         if theirs.fingerprint != wiring.fingerprint:
             self._knocking.discard(number)
             self._openings[number] = _Opening(wiring, mine, answer, differs=True)
@@ -215,7 +225,7 @@ class Connection:
         del self._openings[number]
         if kind in _ENDS:
             opening.answer.refused(
-                HandshakeError(f"{opening.mine.to} would not play: {read_control(payload)[0]}")
+                HandshakeError(f"{opening.mine.to} would not play: {plain(read_control(payload)[0])}")
             )
             return
         if kind != Kind.HELLO:
@@ -268,8 +278,8 @@ class Connection:
             self.fail("what takes frames has failed")
 
     def _allowed(self, head: Head) -> int:
-        channel = self._channels.get(head.session)
-        if channel is not None and head.kind in KINDS:
+        channel = self._channels.get(head[2])  # by number: by name it takes three times as long
+        if channel is not None and head[1] in KINDS:
             return channel.allowed(head)
         if head.kind == Kind.HELLO:
             return HELLO_LIMIT
@@ -277,13 +287,14 @@ class Connection:
             # Of a session that is over: what was under way is dropped.
             return self._longest if self._greeted and 0 < head.session <= self._last else 0
         if head.kind in KINDS:
-            return 0 if head.kind in (Kind.BEAT, Kind.INFORM) else CONTROL_LIMIT
+            beats = head.kind == Kind.BEAT and not head.session
+            return 0 if beats or head.kind == Kind.INFORM else CONTROL_LIMIT
         raise ProtocolError(f"there is no frame of a kind {head.kind}", got=head.kind)
 
     def _arrived(self, head: Head, payload: memoryview) -> None:
         if self.why is not None:
             return
-        channel = self._channels.get(head.session)
+        channel = self._channels.get(head[2])
         if channel is not None:
             channel.arrived(head, payload)
         elif not head.session:
@@ -305,7 +316,7 @@ class Connection:
         """A frame for the connection itself has come."""
         if head.kind in _ENDS:
             what = "closed the connection" if head.kind == Kind.BYE else "broke the connection off"
-            self._end(f"the other end {what}: {read_control(payload)[0]}")
+            self._end(f"the other end {what}: {plain(read_control(payload)[0])}")
             self.pipe.close()
         elif head.kind != Kind.BEAT:
             raise ProtocolError(f"{KINDS[head.kind].name} is not for a whole connection", got=head)
@@ -321,7 +332,7 @@ class Connection:
         self._last = number
         self._greeted = True
         self._news.set()
-        if len(self._channels) + len(self._knocking) >= self.terms.sessions:
+        if len(self._channels) + len(self._knocking) + len(self._openings) >= self.terms.sessions:
             self.refuse(
                 number, f"{self.terms.sessions} sessions are open on this connection, no more are allowed"
             )

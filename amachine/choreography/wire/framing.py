@@ -101,7 +101,7 @@ class Parser:
 
     def space(self) -> memoryview:
         """Where the next bytes are to be put; never empty."""
-        return self._view[self._end :]
+        return self._view[self._end :] if self._end else self._view
 
     def filled(self, count: int) -> None:
         """So many bytes were put there. Errors: `ProtocolError`, and whatever `deliver` raises; both end the stream."""
@@ -114,7 +114,7 @@ class Parser:
             if length < _AFTER_LENGTH:
                 raise ProtocolError(f"a frame of {length} bytes is shorter than its head", got=head)
             allowed = limit(head)
-            if length > _AFTER_LENGTH + allowed:
+            if length - _AFTER_LENGTH > allowed:
                 raise _oversize(head, allowed)
             needed = 4 + length
             if end - begin < needed:
@@ -122,7 +122,10 @@ class Parser:
             deliver(head, view[begin + HEAD : begin + needed])
             begin += needed
             needed = HEAD
-        self._settle(view, begin, end, needed)
+        if begin == end:
+            self._view, self._begin, self._end = self._own, 0, 0
+        else:
+            self._settle(view, begin, end, needed)
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take bytes that somebody else has read. Errors: as `filled`."""
@@ -137,9 +140,6 @@ class Parser:
     def _settle(self, view: memoryview, begin: int, end: int, needed: int) -> None:
         """Keep the beginning of a frame that is not whole yet, where the rest of it has room."""
         left = end - begin
-        if not left:
-            self._view, self._begin, self._end = self._own, 0, 0
-            return
         if begin + needed > len(view):
             room = self._own if needed <= len(self._own) else memoryview(bytearray(needed))
             room[:left] = bytes(view[begin:end])  # by way of a copy: they may overlap

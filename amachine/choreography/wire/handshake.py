@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from amachine.choreography.canonical import ScriptDataError, first_difference, parse, scene_hashes, to_dict
+from amachine.choreography.playing.frames import plain
 from amachine.errors import ProtocolError, nearest
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ HELLO_LIMIT = 256 * 1024
 """The most bytes of a HELLO: it comes from somebody who is not known yet."""
 
 Name = Annotated[str, Meta(max_length=1000)]
+Plain = Annotated[str, Meta(max_length=1000, pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z")]
+"""A name that is printed to terminals and written to logs."""
 Count = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 
 
@@ -50,7 +53,7 @@ class Resume(Struct, frozen=True, omit_defaults=True):
 
     epoch: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
     last: Annotated[int, Meta(ge=0)] = 0
-    """The number of the last frame that it got."""
+    """The number of the last frame that it got; 0 where it goes back to the start of a region, and that does not count."""
 
 
 class Hello(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -58,13 +61,13 @@ class Hello(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     magic: Name = ""
     version: Count = 0
-    fingerprint: Name
-    session: Name
-    role: Name
+    fingerprint: Plain
+    session: Plain
+    role: Plain
     """Who says it."""
-    to: Name
+    to: Plain
     """To whom."""
-    codec: Name
+    codec: Plain
     window: Annotated[int, Meta(ge=1, le=0xFFFF)] = 64
     """How much it takes before it must have taken some: frames, of which each counts once, and once more per 64 KiB."""
     limit: Annotated[int, Meta(ge=0)] = 0
@@ -151,6 +154,5 @@ def difference(hello: Hello, mine: Script) -> str:
             found = "what it says of its script cannot be read"
     elif hello.scenes:
         found = first_difference(mine, hello.scenes)
-    return (found or f"its fingerprint is {hello.fingerprint}, this end has another").partition("\n")[0][
-        :2000
-    ]
+    found = found or f"its fingerprint is {hello.fingerprint}, this end has another"
+    return plain(found.partition("\n")[0], 2000)

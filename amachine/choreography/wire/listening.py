@@ -10,7 +10,7 @@ import attrs
 
 from amachine.choreography.wire.answers import Answer, Awaited
 from amachine.choreography.wire.connection import Connection, Pipe
-from amachine.choreography.wire.handshake import HandshakeError, Hello, first_refusal, second_refusal
+from amachine.choreography.wire.handshake import HandshakeError, Hello, Resume, first_refusal, second_refusal
 from amachine.choreography.wire.wiring import Played, Wiring, role_named, wiring_of
 from amachine.errors import nearest
 
@@ -35,6 +35,8 @@ class Expected:
     answer: Answer
     stays: bool = False
     """It waits on after somebody has come."""
+    resume: Resume | None = None
+    """This end says that it comes back to a session that has lost it."""
 
     def fits(self, hello: Hello) -> bool:
         """It is this role, of this session, who is called by that one."""
@@ -72,6 +74,7 @@ class Listener:
         self.connections: list[Connection] = []
         self.group = group
         self._token = token
+        self._closed = False
         self._expected: list[Expected] = []
         self._early: list[tuple[Connection, int, Hello]] = []
         self._playing: WeakValueDictionary[tuple[str, str, str], WireChannel] = WeakValueDictionary()
@@ -87,9 +90,11 @@ class Listener:
         peer: type | str,
         session: str | None = None,
         patience: float | None = None,
+        resume: Resume | None = None,
     ) -> WireChannel:
         """Wait for a peer of that role, in the session of that name or in any, and open the session. `patience` in seconds.
 
+        With `resume`, this role comes back to a session that has lost it: the channel is then for `join(…, resume=…)`.
         Errors: `LookupError` for a role that is none; `HandshakeError` if nobody came in time; for a session with a name,
         `VersionMismatch` if its peer has another script, or `HandshakeError` if it does not fit otherwise.
         """
@@ -98,7 +103,7 @@ class Listener:
         if names[0] == names[1]:
             raise HandshakeError(f"both ends play {names[0]}: one of them must play another role")
         waiting = Awaited()
-        expected = Expected(wiring, *names, session, waiting)
+        expected = Expected(wiring, *names, session, waiting, resume=resume)
         self.expect(expected)
         try:
             return await waiting.result(names[1], patience)
@@ -121,7 +126,8 @@ class Listener:
             self._expected.remove(expected)
 
     async def aclose(self) -> None:
-        """Say goodbye in all sessions, and close all connections. It still accepts: that is for whoever made it to end."""
+        """Say goodbye in all sessions, and close all connections. Who still connects is turned away."""
+        self._closed = True
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as closing:
                 for connection in self.connections:
@@ -132,6 +138,10 @@ class Listener:
     def made(self, pipe: Pipe) -> Connection:
         """Somebody has connected."""
         connection = Connection(pipe, self.terms, door=self)
+        if self._closed:
+            connection.lost("the listener was closed")
+            pipe.abort()
+            return connection
         self.connections = [each for each in self.connections if each.why is None]
         if len(self.connections) >= self.terms.connections:
             connection.fail(f"{self.terms.connections} connections are open, no more are allowed")
@@ -142,7 +152,12 @@ class Listener:
 
     def knocked(self, connection: Connection, number: int, hello: Hello, /) -> None:
         """Somebody wants to play."""
-        why = first_refusal(hello, self._token) or self._taken(hello)
+        why = first_refusal(hello, self._token)
+        if why is not None:
+            connection.refuse(number, why)
+            connection.fail(why)  # a stranger keeps no connection
+            return
+        why = self._taken(hello)
         if why is not None:
             connection.refuse(number, why)
             return
@@ -151,6 +166,8 @@ class Listener:
                 self._let_in(connection, number, hello, expected)
                 return
         why = self._misfit(hello)
+        if why is None and len(self._early) >= self.terms.sessions:
+            why = f"{len(self._early)} sessions wait here for somebody, come back later"
         if why is not None:
             connection.refuse(number, why)
             return
@@ -160,11 +177,19 @@ class Listener:
 
     def _let_in(self, connection: Connection, number: int, hello: Hello, expected: Expected) -> None:
         if connection.knocks(number):
-            connection.accept(number, hello, expected.wiring, expected.me, _Refusing(self, expected))
+            answer = _Refusing(self, expected)
+            before = self._playing.get((hello.session, hello.to, hello.role))
+            same = hello.fingerprint == expected.wiring.fingerprint
+            if before is not None and same and second_refusal(hello, expected.wiring, expected.me) is None:
+                # Who comes back knows better than this end that it was gone.
+                before.finish(None, why=f"{hello.role} has come back over another connection")
+            connection.accept(number, hello, expected.wiring, expected.me, answer, resume=expected.resume)
 
     def _taken(self, hello: Hello) -> str | None:
         playing = self._playing.get((hello.session, hello.to, hello.role))
         if playing is None or playing.closed:
+            return None
+        if hello.resume is not None and any(region.restart for region in playing.wiring.script.regions.values()):
             return None
         return f"{hello.role} of session {hello.session!r} is here already"
 

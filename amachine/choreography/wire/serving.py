@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 
 import anyio
 import attrs
 
+from amachine.choreography.playing.agreement import company
 from amachine.choreography.playing.endings import Ending
 from amachine.choreography.playing.frames import Frame, Kind
 from amachine.choreography.playing.joining import Joined
@@ -77,7 +79,12 @@ class Server:
         self._arriving: dict[str, dict[str, WireChannel]] = {}
         self._busy: set[str] = set()
         self._idle = anyio.Event()
-        self._peers = choreography.tables[role].machine.peers
+        self._restarts = any(region.restart for region in choreography.script.regions.values())
+        self._back: dict[tuple[str, str], WireChannel] = {}
+        """By session and role: who has come back to a session that may have lost it."""
+        self._news = anyio.Event()
+        needed = company(choreography.script, role, restarts=self._restarts)
+        self._peers = tuple(dict.fromkeys((*choreography.tables[role].machine.peers, *needed)))
         self._doors = [
             Expected(wiring_of(choreography), role, peer, None, self, stays=True) for peer in self._peers
         ]
@@ -102,6 +109,9 @@ class Server:
     def opened(self, channel: WireChannel, /) -> None:
         """One of the others is here."""
         session = channel.session
+        if channel.resumed is not None:
+            self._came_back(channel)
+            return
         if session not in self._arriving and len(self._busy) + len(self._arriving) >= self._at_once:
             channel.close(
                 Frame(Kind.ERR, data=f"{self._at_once} sessions are being played here, come back later")
@@ -118,6 +128,26 @@ class Server:
             self.group.start_soon(self._play, session, arrived)
         elif len(arrived) == 1:
             self.group.start_soon(self._give_up, session, arrived)
+
+    def _came_back(self, channel: WireChannel) -> None:
+        session = channel.session
+        if session not in self._busy or not self._restarts:
+            channel.close(
+                Frame(Kind.ERR, data=f"no session {session!r} is being played here that could go back")
+            )
+            return
+        before = self._back.pop((session, channel.peer), None)
+        if before is not None:
+            before.close(Frame(Kind.ERR, data=f"{channel.peer} has come back once more"))
+        self._back[session, channel.peer] = channel
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def _again(self, session: str, role: str) -> WireChannel:
+        """A lost role of that session, when it has come back."""
+        while (session, role) not in self._back:
+            await self._news.wait()
+        return self._back.pop((session, role))
 
     def refused(self, error: HandshakeError, /) -> None:
         """Somebody did not fit, and has been told so."""
@@ -156,11 +186,16 @@ class Server:
                 tracers=self._tracers,
                 patience=self._patience,
                 session=session,
+                again=partial(self._again, session) if self._restarts else None,
             ) as joined:
                 self.playing[session] = joined
                 ending = await joined.ended()
+        except Exception as error:
+            ending = Ending(self.role, ABORTED, f"the session has failed: {error}", error)
+            _log.exception("session %r has failed", session)
         finally:
-            for channel in channels.values():
+            left = [self._back.pop((session, peer)) for peer in self._peers if (session, peer) in self._back]
+            for channel in (*channels.values(), *left):
                 channel.close(Frame(Kind.BYE, data="cancelled"))
             self.playing.pop(session, None)
             self._busy.discard(session)
@@ -204,7 +239,8 @@ async def serve(
 
     `make_context` makes what the role's functions get, for each session: it is called with a `Caller`, and may be a coroutine
     function. `at_once` is how many sessions there may be. `on_end` is called with the caller and the `Ending` of each: what goes
-    wrong in one session ends that one only, and is told there. `engine`, `tracers` and `patience` are as those of `join`, all
+    wrong in one session ends that one only, and is told there. Who comes back to a session with `resume`, where a region starts
+    again, is let in again. `engine`, `tracers` and `patience` are as those of `join`, all
     others as those of `listen`. `await server.drain()` lets nobody in any more, and waits for those who play.
     """
     async with (

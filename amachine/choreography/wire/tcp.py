@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,10 @@ HIGH = 256 * 1024
 GRACE = 2.0
 """Seconds for the other end to read the rest, and close."""
 
+PAUSE = 1.0
+"""Seconds until connections are accepted again, when that has failed."""
+
+_log = logging.getLogger("amachine")
 _BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError, ssl.SSLError)
 
 
@@ -154,7 +159,12 @@ async def listening(
     async def accept() -> None:
         with scope:
             async with listener:
-                await listener.serve(carry, group)
+                while True:
+                    try:
+                        await listener.serve(carry, group)
+                    except* OSError as errors:  # there is no room for one more: those who are here play on
+                        _log.error("no connection could be accepted: %s", errors.exceptions[0])
+                    await anyio.sleep(PAUSE)
 
     listener: Listener[ByteStream] = await anyio.create_tcp_listener(local_host=host, local_port=port)
     at: int = listener.extra(SocketAttribute.local_port)  # noqa: S610  # as above

@@ -1,0 +1,165 @@
+"""How a role that plays over channels comes back where a region starts again, and how the others get it back.
+
+At the start of such a region a role's checkpoint is kept, wherever its user keeps it. When the role is lost, those who are
+left ask for a new channel to it; when it has come back with its checkpoint, they agree, and all begin the region anew. It
+decides none of that: see `regions`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anyio
+
+from amachine.arguments import is_mapping
+from amachine.choreography.playing.agreement import LAST
+from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
+from amachine.errors import ProtocolError, RestoreError
+
+if TYPE_CHECKING:
+    from amachine.choreography.local import LocalMachine
+    from amachine.choreography.playing.player import Player
+
+__all__ = ["FORMAT", "Again", "Keep", "Returning", "starts_of"]
+
+FORMAT = 1
+"""Of the data."""
+
+PAUSE = 0.2
+"""Seconds between two attempts to reach a role that was lost."""
+
+Again: TypeAlias = Callable[[str], Awaitable[Channel]]
+"""Gets the name of a lost role, and returns a new channel to it, when it has come back."""
+
+Keep: TypeAlias = Callable[[Mapping[str, Any]], object]
+"""Gets what the role needs to come back. When it returns, that had better be safe."""
+
+_log = logging.getLogger("amachine")
+
+
+def starts_of(machine: LocalMachine, data: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
+    """The epoch, and by region what the role's `checkpoint` gave at its start. Errors: `RestoreError`."""
+    regions, epoch = data.get("regions"), data.get("epoch")
+    if data.get("format") != FORMAT or not is_mapping(regions) or not isinstance(epoch, int):
+        raise RestoreError(f"this is nothing that a role was told to keep, in the format {FORMAT}")
+    if not 0 <= epoch < LAST:
+        raise RestoreError(f"there is no epoch {epoch}")
+    if data.get("role") != machine.role:
+        raise RestoreError(f"this was kept by {data.get('role')!r}, and not by {machine.role}")
+    starts = {str(name): kept for name, kept in regions.items() if name in machine.restart}
+    if not starts or len(starts) != len(regions):
+        raise RestoreError(
+            f"{machine.role} was at the start of no region that starts again: it cannot come back"
+        )
+    return epoch, starts
+
+
+class Returning:
+    """Of one role that plays over channels. `take` gets a new channel to a lost role, with its name."""
+
+    def __init__(
+        self, session: str, again: Again | None, keep: Keep | None, take: Callable[[str, Channel], object]
+    ) -> None:
+        self.player: Player
+        self._session = session
+        self._again = again
+        self._keep = keep
+        self._take = take
+        self._regions: dict[str, object] = {}
+        self._scopes: dict[str, anyio.CancelScope] = {}
+
+    def has(self, _role: str, _region: str, /) -> bool:
+        """Nobody is here who could play it."""
+        return False
+
+    def begin(self, role: str, region: str, epoch: int, /) -> None:
+        """Never: nobody is here who could play it."""
+        raise RuntimeError(
+            f"nobody is here who could play {role} from the start of {region} in epoch {epoch}"
+        )
+
+    def may_return(self, _role: str, /) -> bool:
+        """Whether it may come back by itself."""
+        return self._again is not None
+
+    def keep(self, _role: str, region: str, data: object, /) -> None:
+        """The role is at the start of a region, and this is what it would go on from."""
+        self._regions[region] = data
+        self._tell()
+
+    def forget(self, _role: str, region: str, /) -> None:
+        """The role has left a region."""
+        if self._regions.pop(region, self) is not self:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._keep is not None:
+            player = self.player
+            self._keep(
+                {
+                    "format": FORMAT,
+                    "session": self._session,
+                    "role": player.role,
+                    "epoch": player.epoch,
+                    "regions": dict(self._regions),
+                }
+            )
+
+    def resume(self, starts: Mapping[str, Any]) -> None:
+        """It was kept before."""
+        self._regions |= starts
+
+    # The others.
+
+    def expect(self, role: str, /) -> None:
+        """A role is lost: ask for a new channel to it, again and again, until what becomes of it is settled."""
+        if role not in self._scopes and self._again is not None:
+            self._scopes[role] = scope = anyio.CancelScope()
+            self.player.ground.start(self._ask, role, scope, self._again)
+
+    def settled(self) -> None:
+        """What becomes of the losses is decided: nobody is expected any more."""
+        scopes, self._scopes = self._scopes, {}
+        for scope in scopes.values():
+            scope.cancel()
+
+    async def _ask(self, role: str, scope: anyio.CancelScope, again: Again) -> None:
+        channel: Channel | None = None
+        with scope:
+            while channel is None:
+                try:
+                    channel = await again(role)
+                except (OSError, ProtocolError):  # it is not there yet, or does not fit
+                    await anyio.sleep(PAUSE)
+                    continue
+                except Exception:  # noqa: BLE001  # it is the user's function: then it does not come back
+                    _log.exception("a new channel from %s to %s could not be had", self.player.role, role)
+                    return
+                why = self._misfit(role, channel)
+                if why:
+                    await _close(channel, why)
+                    channel = None
+        if self._scopes.get(role) is scope:
+            del self._scopes[role]
+            if channel is not None and self.player.ended is None:
+                self._take(role, channel)
+                return
+        if channel is not None:
+            await _close(channel, f"{self.player.role} does not wait for {role} any more")
+
+    def _misfit(self, role: str, channel: Channel) -> str:
+        if channel.peer != role:
+            return f"{role} is waited for, not {channel.peer}"
+        if getattr(channel, "resumed", channel) is None:
+            return f"this session is under way: {role} has to come back with resume=…"
+        return ""
+
+
+async def _close(channel: Channel, why: str) -> None:
+    with anyio.move_on_after(1, shield=True):
+        try:
+            await channel.aclose(Frame(Kind.ERR, data=why))
+        except ChannelClosed:
+            pass
