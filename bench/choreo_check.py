@@ -35,7 +35,7 @@ def big(rounds: int = 100) -> Script:
 
 
 def rows(effort: Effort) -> Iterator[Row]:
-    script = auto(big())
+    script = auto(big(effort.operations(100)))
     small = auto(big(8))
     ours: list[float] = []
     theirs: list[float] = []

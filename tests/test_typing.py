@@ -109,23 +109,25 @@ def test_there_are_programs_of_both_kinds() -> None:
     assert sum(len(marks(name)) for name in WRONG) >= 60
 
 
-@pytest.mark.parametrize("checker", CHECKERS)
-@pytest.mark.parametrize("name", RIGHT)
-def test_a_right_program_has_no_error(checker: str, name: str, reports: dict[str, Found]) -> None:
-    assert reports[checker].get(name, {}) == {}
+def test_right_programs_have_no_error_and_every_mistake_is_caught(
+    reports: dict[str, Found], subtests: pytest.Subtests
+) -> None:
+    """One test, so that the checkers run in one process however many share the work."""
+    for checker in CHECKERS:
+        for name in RIGHT:
+            with subtests.test("a right program has no error", checker=checker, name=name):
+                assert reports[checker].get(name, {}) == {}
+        for name in WRONG:
+            with subtests.test("every mistake is caught, and nothing else", checker=checker, name=name):
+                see_mistakes(checker, name, reports[checker].get(name, {}))
+        with subtests.test("each program was looked at", checker=checker):
+            # No report means no error only if there are reports: of the wrong programs, and of no others.
+            assert sorted(reports[checker]) == WRONG
 
 
-@pytest.mark.parametrize("checker", CHECKERS)
-@pytest.mark.parametrize("name", WRONG)
-def test_every_mistake_is_caught_and_nothing_else(checker: str, name: str, reports: dict[str, Found]) -> None:
-    wrong, found = marks(name), reports[checker].get(name, {})
+def see_mistakes(checker: str, name: str, found: dict[int, list[str]]) -> None:
+    wrong = marks(name)
     missed = {line: mistake for line, mistake in wrong.items() if line not in found}
     assert missed == {}, f"{checker} does not see these"
     beside = {line: messages for line, messages in found.items() if line not in wrong}
     assert beside == {}, f"{checker} sees errors that are none"
-
-
-@pytest.mark.parametrize("checker", CHECKERS)
-def test_each_program_was_looked_at(checker: str, reports: dict[str, Found]) -> None:
-    """No report means no error only if there are reports: both checkers see the wrong programs, and no others."""
-    assert sorted(reports[checker]) == WRONG

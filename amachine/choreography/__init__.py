@@ -31,7 +31,7 @@ from amachine.choreography.scenes.words import (
     ignore,
     weight,
 )
-from amachine.choreography.script import Inform, Place, Script
+from amachine.choreography.script import EXIT, Inform, Place, Script
 from amachine.choreography.whole import Choreography
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ _LATER = {
 
 __all__ = [
     "CODES",
+    "EXIT",
     "AsMachine",
     "Barrier",
     "Builder",

@@ -17,7 +17,7 @@ class SceneBuilder:
     """A scene in the making. It stands for its id wherever a continuation is asked for."""
 
     def __init__(self, scene: SceneDef) -> None:
-        self.scene = scene
+        self.scene: SceneDef = scene
 
     @property
     def id(self) -> str:

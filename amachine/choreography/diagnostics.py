@@ -137,7 +137,7 @@ class ChoreographyError(AmachineError):
 
     def __init__(self, name: str, diagnostics: Iterable[Diagnostic]) -> None:
         self.name = name
-        self.diagnostics = tuple(diagnostics)
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
         errors = [each for each in self.diagnostics if each.level is Level.ERROR]
         head = f"{name} is not sound: {len(errors)} error{'s' * (len(errors) != 1)}"
         super().__init__("\n".join([head, *map(str, self.diagnostics)]))

@@ -28,7 +28,7 @@ def see_options(
     informs: Iterable[object] = (),
     profile: object = None,
     end: object = "known",
-    patience: object = None,
+    patience: Any = None,
     codec: object = None,
 ) -> None:
     """Errors: `TypeError` for what is of no use there, `ValueError` for values that there are not."""
@@ -54,7 +54,9 @@ def see_profile(profile: Mapping[tuple[str, str], float] | None, script: Script)
         if key not in known:
             said = ".".join(map(str, key))
             guess = nearest(said, [".".join(each) for each in known])
-            raise ValueError(f"profile: {script.name} has no branch {said}{guess}; its keys are scene and label")
+            raise ValueError(
+                f"profile: {script.name} has no branch {said}{guess}; its keys are scene and label"
+            )
 
 
 def _see_numbers(profile: Any) -> None:
@@ -64,7 +66,9 @@ def _see_numbers(profile: Any) -> None:
         if not (isinstance(key, tuple) and len(key) == 2):  # pyright: ignore[reportUnknownArgumentType]
             raise TypeError(f"profile: {key!r} is no pair of scene and label")
         if not (_is_number(often) and 0 <= often < math.inf):
-            raise ValueError(f"profile: {key[0]}.{key[1]} was taken {often!r} times: that is a number from 0 on")
+            raise ValueError(
+                f"profile: {key[0]}.{key[1]} was taken {often!r} times: that is a number from 0 on"
+            )
 
 
 def _one_of(name: str, given: object, known: tuple[str, ...]) -> None:

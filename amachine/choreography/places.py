@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amachine.choreography.script import Place
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["caller", "place_of"]
 

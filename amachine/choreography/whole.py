@@ -24,6 +24,7 @@ from amachine.errors import nearest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from amachine.choreography.acting import Acts
     from amachine.choreography.local import LocalMachine
     from amachine.choreography.playing.endings import Outcome
     from amachine.choreography.playing.frames import Channel
@@ -62,6 +63,9 @@ class Choreography:
     everybody whom they could hear from has closed. `mortal` roles may be lost: regions say how those who are left go on.
     `endless` says that it is meant never to end.
 
+    With `barrier` all goes in lock step: there is a `Barrier` before every scene whose sender was not told of what led
+    there, so that nobody begins the next part while others are still in the last one.
+
     Errors: `ChoreographyError` with everything that was found; what is only doubtful is in `warnings`. `ValueError` and
     `TypeError` for options that make no sense.
     """
@@ -78,6 +82,7 @@ class Choreography:
         endless: bool = False,
         end: End = "known",
         mortal: Iterable[type] = (),
+        barrier: bool = False,
         patience: float | None = None,
         codec: Any = None,
     ) -> None:
@@ -94,6 +99,7 @@ class Choreography:
             closing=end == "bye",
             mortal=tuple(mortal),
             codec=codec,
+            barrier=barrier,
             place=caller(),
         )
         self._settle(reading, inform, profile, patience, codec)
@@ -141,8 +147,8 @@ class Choreography:
         if any(each.level is Level.ERROR for each in found):
             raise ChoreographyError(script.name, found)
         self.script: Script = script
-        self.acts = reading.acts
-        self.roles = reading.roles
+        self.acts: Acts = reading.acts
+        self.roles: Mapping[str, type] = reading.roles
         self.diagnostics: tuple[Diagnostic, ...] = tuple(found)
         self.patience = patience
         self.codec = codec

@@ -295,8 +295,26 @@ def test_a_loop_in_which_two_loops_meet_is_no_excuse() -> None:
         each for each in check(b.script("x", s, roles="abc")) if each.code == "AMC120" and each.role == "a"
     )
     assert note.text == (
-        "a can run ahead of b by S.tell: nothing in that loop makes it wait; bounded by channel capacity. Use Barrier to wait"
+        "a can run ahead of b by S.tell: nothing in that loop makes it wait; bounded by channel capacity"
     )
+    assert note.hint == "if it should wait, let b answer in that loop"
+
+
+def test_a_barrier_is_advised_only_where_it_lets_the_sender_wait() -> None:
+    """Role a tells b, b tells c: only b could say when a may go on. With the barrier that is advised, it does."""
+
+    def notes(*, held: bool) -> list[Diagnostic]:
+        b = Builder()
+        first, second = b.scene("First", "a"), b.scene("Second", "b")
+        first.branch("on", to="b", next=second).branch("stop", to=("b", "c"))
+        barrier = b.scene("Barrier", "b").branch("done", to="a", next=first)
+        second.branch("on", to="c", next=barrier if held else first)
+        found = knowledge(b.script("x", first, roles="abc"))
+        return [each for each in found if each.code == "AMC120" and each.role == "a"]
+
+    (note,) = notes(held=False)
+    assert note.hint == "a Barrier before First, behind Second.on, lets it wait"
+    assert not [each for each in notes(held=True) if each.text.startswith("a can run ahead of b")]
 
 
 # Random scripts.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import pickle
 import random
+import subprocess
+import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -572,3 +575,13 @@ async def test_what_several_roles_have_can_stand_in_one_text() -> None:
     letters.function(one, other)
     assert (vars(a), vars(b)) == (vars(one), vars(other))
     assert b.text == "3    7      7 11 8 11"
+
+
+def test_a_script_function_is_pickled_by_its_name_as_functions_are() -> None:
+    assert pickle.loads(pickle.dumps(plays.pingpong)) is plays.pingpong
+
+
+def test_who_only_imports_choreographies_loads_nothing_that_reads_functions() -> None:
+    code = "import sys, amachine.choreography; print(*(each for each in sys.modules if '.functions.' in each))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["amachine.choreography.functions.scripted"]

@@ -336,3 +336,141 @@ def test_threads_may_ask_for_one_at_once() -> None:
                     assert each.result() is script.script
     finally:
         sys.setswitchinterval(before)
+
+
+UNSET = {
+    "b.take(x)\nx = a.count": [(1, "AMC314", "a may read x here before it has a value")],
+    "if a.go():\n    x = a.count\nb.take(x)": [(3, "AMC314", "a may read x here")],
+    "while a.go():\n    x = a.count\nb.take(x)": [(3, "AMC314", "a may read x here")],
+    "if a.go():\n    x = a.count\nelse:\n    x = a.size\nb.take(x)": [],
+    "x = a.count\nwhile a.go():\n    b.take(x)\n    x = a.add(x)": [],
+    "b.take(a.add([x for x in [a.count]][0]))\nx = a.size\nb.take(x)": [],
+    "match a.read():\n    case Text(w):\n        b.write(w)\n    case Number(v):\n        b.take(v)": [],
+}
+
+
+@pytest.mark.parametrize("body", UNSET)
+def test_a_value_that_may_be_read_before_there_is_one_is_told_and_no_other(body: str) -> None:
+    found = [(each[0], each[1]) for each in told(body)]
+    assert found == [each[:2] for each in UNSET[body]]
+    assert all(part in one[2] for one, (_, _, part) in zip(told(body), UNSET[body], strict=True))
+
+
+def test_what_a_called_choreography_did_before_counts_for_later_calls_of_it() -> None:
+    head = "def f(a: Alice, b: Bob) -> None:"
+    assert told("x = a.count\ntell(a, b)\nb.take(x)", head) == []
+
+
+@pytest.mark.parametrize("terms", [60, 900])
+def test_an_expression_of_many_terms_is_read_or_told_but_raises_nothing(terms: int) -> None:
+    found = told(f"b.take({' + '.join(['a.count'] * terms)})")
+    assert {each[1] for each in found} <= {"AMC304"}
+    assert bool(found) == (terms == 900)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "text"),
+    [
+        ("yield a.count", "AMC304", "yield is not part of the choreography subset"),
+        ("if judged(a, b) and a.go():\n    b.count = a.count", "AMC311", "what judged returns is no value"),
+        ("if judged(a, b) == 1:\n    b.count = a.count", "AMC311", "what judged returns is no value"),
+    ],
+)
+def test_the_true_reason_is_told(body: str, code: str, text: str) -> None:
+    judged = (
+        "@choreography\ndef judged(a: Alice, b: Bob) -> bool:\n    b.count = a.count\n    return a.go()\n\n"
+    )
+    script = written(
+        judged + "@choreography\ndef f(a: Alice, b: Bob) -> None:\n" + textwrap.indent(body, "    ")
+    )
+    (found,) = script.check()
+    assert found.code == code
+    assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "cases", "labels"),
+    [
+        ("list[int]", ["[x, *_]", "[]"], 2),
+        ("list[int]", ["[]", "[_]", "[_, _, *_]"], 3),
+        ("list[int]", ["[x, *_]"], 2),
+        ("tuple[int, str]", ["(x, _)"], 1),
+        ("Sequence[str]", ["[]", "[_, *_]"], 3),
+    ],
+)
+def test_sequences_of_all_lengths_are_everything(kind: str, cases: list[str], labels: int) -> None:
+    text = f"""
+from collections.abc import Sequence
+class Has(Protocol):
+    count: int
+    def all(self) -> {kind}: ...
+@choreography
+def f(a: Has, b: Bob) -> None:
+    match a.all():
+"""
+    text += "".join(f"        case {each}: b.count = a.count\n" for each in cases)
+    (choice,) = [each for each in written(text).script.scenes.values() if "All" in each.name]
+    assert len(choice.branches) == labels
+
+
+def test_who_does_nothing_and_a_wrong_inform_are_told_at_the_line_of_the_role() -> None:
+    source = """
+@choreography(informs=[Inform('no', 'such', 'a')])
+def f(
+    a: Alice,
+    b: Bob,
+    c: Bob,
+) -> None:
+    b.count = a.count
+"""
+    script = written("from amachine.choreography import Inform\n" + source)
+    (found,) = script.check()
+    assert found.code == "AMC113"
+    assert linecache.getline(found.file or "", found.line or 0).strip() == "a: Alice,"
+    script = written(source.replace("informs=[Inform('no', 'such', 'a')]", ""))
+    (found,) = script.check()
+    assert found.code == "AMC112"
+    assert linecache.getline(found.file or "", found.line or 0).strip() == "c: Bob,"
+
+
+class _Broken:
+    name = "broken"
+
+    def problem(self, payload: Any) -> str | None:
+        raise AttributeError("the cause of it")
+
+    limit = encoder = decoder = problem
+
+
+def test_an_attribute_error_inside_of_what_is_read_is_not_hidden() -> None:
+    script = written("@choreography\ndef f(a: Alice, b: Bob) -> None:\n    b.count = a.count")
+    broken = choreography(codec=_Broken())(script.function)
+    for ask in ("reading", "script", "tables"):
+        with pytest.raises(AttributeError, match="the cause of it"):
+            getattr(broken, ask)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        getattr(broken, "nothing")  # noqa: B009  # checkers see it, too
+
+
+WRONG_OPTIONS = {
+    "informs": (["x"], TypeError, "informs: 'x' is no Inform"),
+    "codec": (3, TypeError, "codec=3 is no Codec: it has no name"),
+    "patience": (-1, ValueError, "patience=-1: it is a number of seconds above 0"),
+    "name": (5, TypeError, "name=5: a name is a text"),
+    "profile": ({("f", "count"): float("nan")}, ValueError, "profile: f.count was taken nan times"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_OPTIONS)
+def test_options_that_make_no_sense_are_refused_with_their_names(name: str) -> None:
+    value, error, text = WRONG_OPTIONS[name]
+    wrong: Any = choreography
+    with pytest.raises(error, match=text):
+        wrong(**{name: value})
+
+
+def test_a_profile_of_another_choreography_is_refused() -> None:
+    script = written("@choreography\ndef f(a: Alice, b: Bob) -> None:\n    b.count = a.count")
+    other = choreography(profile={("FCuont", "count"): 2.0})(script.function)
+    with pytest.raises(ValueError, match=r"f has no branch FCuont.count \(did you mean 'FCount.count'\?\)"):
+        _ = other.script

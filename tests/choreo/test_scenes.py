@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import inspect
 import sys
 import time
 from abc import ABC, ABCMeta
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, Self, TypeVar
 
+import attrs
 import pytest
 
 from amachine.choreography.builder import Builder
+from amachine.choreography.exploring import explore
 from amachine.choreography.reading import Reading
 from amachine.choreography.scenes.reader import (
     Barrier,
@@ -32,7 +36,7 @@ from amachine.choreography.script import Script
 from amachine.choreography.whole import Choreography
 from amachine.choreography.wire.codec import Standard
 from tests.choreo import built, plays
-from tests.choreo.plays import Alice, Begin, Bob, Charlie, Failed, Ping, Selector
+from tests.choreo.plays import Alice, Begin, Bob, Charlie, Failed, Ping, Selector, Start
 from tests.choreo.wrong import program
 
 Next = TypeVar("Next")
@@ -397,6 +401,40 @@ def test_a_barrier_tells_the_next_sender_unless_that_knows() -> None:
     assert ids[0] == "Lead"
     assert ids.index(f"Ping[Charlie, Bob, Barrier[{begin}]]") < ids.index(barriers[0].id) < ids.index(begin)
     assert script.scenes["Ping[Alice, Bob, Barrier[Exit]]"].branch("next").next == "Exit"
+
+
+def test_in_lock_step_every_sender_is_told_before_it_begins() -> None:
+    loose = Choreography(Start, roles=[Selector, Alice, Bob, Charlie])
+    tight = Choreography(Start, roles=[Selector, Alice, Bob, Charlie], barrier=True)
+    untold: dict[str, int] = {}
+    for whole in (loose, tight):
+        script = whole.script
+        untold[repr(whole)] = sum(
+            branch.next in script.scenes
+            and script.scenes[branch.next].sender not in (scene.sender, *branch.to)
+            for scene, branch in script.branches()
+        )
+        assert explore({role: whole.project(role) for role in script.roles}, limit=2000).clean
+    assert untold[repr(loose)] > 0
+    assert untold[repr(tight)] == 0
+    added = [tight.script.scenes[id] for id in tight.script.scenes if id not in loose.script.scenes]
+    assert {(each.name, each.branches[0].label) for each in added} == {("Barrier", "done")}
+
+
+FIELDS: list[Callable[[Any], Any]] = [dataclasses.dataclass, dataclasses.dataclass(slots=True), attrs.define]
+
+
+@pytest.mark.parametrize("decorate", FIELDS, ids=["dataclass", "slots", "attrs"])
+def test_a_decorator_that_makes_fields_of_branches_is_told_as_such(decorate: Callable[[Any], Any]) -> None:
+    class First(Scene[Alice, Bob]):
+        done: Msg[None, Exit]
+
+        def send(self, me: Alice) -> Sent:
+            return self.done()
+
+    (found,) = read(decorate(First), roles=[Alice, Bob]).diagnostics
+    assert found.code == "AMC209"
+    assert "its branches would become fields" in found.text
 
 
 # Regions.

@@ -5,6 +5,7 @@ Each program marks the lines that are wrong with the code and a part of what is 
 
 from __future__ import annotations
 
+import linecache
 import re
 from typing import Any, Self
 
@@ -13,6 +14,8 @@ import pytest
 from amachine.choreography.diagnostics import CODES, ChoreographyError, Diagnostic, Level
 from amachine.choreography.reading import Reading
 from amachine.choreography.scenes.reader import Exit, read
+from amachine.choreography.script import Inform
+from amachine.choreography.subtypes import fits
 from amachine.choreography.whole import Choreography
 from tests.choreo import plays
 from tests.choreo.plays import Alice, Bob, Ping
@@ -482,3 +485,61 @@ def test_reading_raises_nothing_whatever_is_written(spot: str) -> None:
         assert all(each.code in CODES for each in reading.diagnostics)
         found += any(each.level is Level.ERROR for each in reading.diagnostics)
     assert found >= 2
+
+
+def test_no_property_of_a_scene_is_asked_while_it_is_read() -> None:
+    body = """
+class First(Sends, Scene[Alice, Bob]):
+    done: Msg[None, Exit]
+    @property
+    def on_done(self): raise SystemExit
+"""
+    names = program(PRELUDE + body)
+    (found,) = read(names["First"], roles=[names["Alice"], names["Bob"]]).diagnostics
+    assert (found.code, found.text) == ("AMC210", "First.on_done is a property, which nobody would ask")
+
+
+class _Touchy(type):
+    def __eq__(cls, other: object) -> bool:
+        raise RuntimeError("do not touch")
+
+    __hash__ = type.__hash__
+
+
+class _Untouchable(metaclass=_Touchy): ...
+
+
+def test_a_type_that_cannot_be_compared_fits_where_it_is_asked_for() -> None:
+    assert fits(_Untouchable, _Untouchable)
+    assert not fits(_Untouchable, int)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"roles": [Alice, Bob, plays.Charlie]}, "AMC112"),
+        ({"informs": [Inform("Ping", "nothing", "Bob")]}, "AMC113"),
+        ({"roles": [Alice, Bob, Bob]}, "AMC104"),
+        ({"mortal": [plays.Charlie]}, "AMC101"),
+        ({"roles": [Alice, Bob, 3]}, "AMC217"),
+        ({"start": Alice}, "AMC102"),
+        ({"start": Ping}, "AMC106"),
+    ],
+)
+def test_what_is_wrong_with_the_whole_is_told_where_it_is_made(options: dict[str, Any], code: str) -> None:
+    given: dict[str, Any] = {"start": Ping[Alice, Bob, Exit], "roles": [Alice, Bob], **options}
+    with pytest.raises(ChoreographyError) as caught:
+        Choreography(given.pop("start"), **given)  # here
+    (found,) = [each for each in caught.value.diagnostics if each.code == code]
+    assert found.file == __file__
+    assert linecache.getline(__file__, found.line or 0).rstrip().endswith("# here")
+
+
+def test_another_class_of_the_name_of_a_role_is_no_role() -> None:
+    whole = Choreography(Ping[Alice, Bob, Exit], roles=[Alice, Bob])
+    other = type("Alice", (), {})
+    assert whole.role_name(Alice) == whole.role_name("Alice") == "Alice"
+    with pytest.raises(
+        LookupError, match=r"the role Alice is tests.choreo.plays.Alice, and not .* the same name"
+    ):
+        whole.role_name(other)

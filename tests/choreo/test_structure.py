@@ -11,8 +11,10 @@ import pytest
 from amachine.choreography.builder import Builder
 from amachine.choreography.check import check, structure
 from amachine.choreography.diagnostics import Diagnostic, Level
+from amachine.choreography.playing.schemas import schema_of
 from amachine.choreography.project import MOST, project
 from amachine.choreography.script import BranchDef, Inform, SceneDef, Script
+from amachine.choreography.whole import Choreography
 from tests.choreo.built import pingpong, sendfile, show, two_phase
 
 
@@ -217,3 +219,39 @@ def test_a_script_of_more_scenes_than_a_role_may_have_states_is_refused() -> Non
         ChoreographyError, match="AMC109 x: 50,001 scenes and exits, more than the 50,000 states"
     ):
         project(Script("x", ("a", "b"), "S0", scenes), "a")
+
+
+@pytest.mark.parametrize(
+    ("roles", "exits", "text"),
+    [
+        (("alice", "Alice"), (), "the role Alice has the name of the role alice"),
+        (("al_ice", "alice"), (), "the role alice has the name of the role al_ice"),
+        (("Session", "bob"), (), "the role Session has the name of what sessions have"),
+        (("alice", "bob"), ("BobLost",), "the exit BobLost has the name of the state bobLost"),
+        (("alice", "bob"), ("Done",), "the exit Done has the name of the state Done"),
+        (("alice", "bob"), ("Failed", "failed"), "the exit failed has the name of the exit Failed"),
+    ],
+)
+def test_names_that_would_make_one_state_of_two_are_told(
+    roles: tuple[str, str], exits: tuple[str, ...], text: str
+) -> None:
+    b = Builder()
+    start = b.scene("S", roles[0])
+    for each in exits or ("Exit",):
+        start.branch(f"to{each}", to=roles[1], next=each)
+    (found,) = structure(b.script("x", start, roles=roles, exits=exits or ("Exit",)))
+    assert found.code == "AMC216"
+    assert text in found.text
+
+
+def test_roles_may_have_the_names_of_exits_and_final_states() -> None:
+    b = Builder()
+    roles = ("Exit", "Done", "Aborted")
+    start = b.scene("S", "Exit").branch("go", to=("Done", "Aborted"), next="T")
+    b.scene("T", "Done").branch("back", to=("Exit", "Aborted"))
+    whole = Choreography.of(b.script("x", start, roles=roles))
+    for role in roles:
+        schema = schema_of(whole.project(role))
+        assert {f"{each}Up" for each in roles if each != role} <= set(schema.names)
+        assert "svg" in whole.graph(role).svg()
+    assert "Aborted" in whole.graph().mermaid()

@@ -13,11 +13,11 @@ import attrs
 
 from amachine.choreography.diagnostics import Diagnostic
 from amachine.choreography.functions.flow import Edge, Node, final, nodes_from
-from amachine.choreography.functions.performing import own_pieces
+from amachine.choreography.functions.performing import Routine, own_pieces
 
 if TYPE_CHECKING:
     from amachine.choreography.functions.flow import Target
-    from amachine.choreography.functions.performing import Performing, Routine
+    from amachine.choreography.functions.performing import Performing
 
 __all__ = ["see_assigned"]
 
@@ -49,7 +49,7 @@ class _Walk:
     """What roles have while they do something; and which routines read what may not be there."""
 
     known: _Known
-    lacks: list[tuple[Routine, str]] = attrs.field(factory=list["tuple[Routine, str]"])
+    lacks: list[tuple[Routine, str]] = attrs.field(factory=list[tuple[Routine, str]])
 
     def through(self, routine: Routine) -> None:
         player, frame = routine.player, routine.frame
@@ -107,4 +107,3 @@ def _first_read(routine: Routine, word: str) -> ast.AST | None:
     ]
     placed = [each for each in reads if getattr(each, "lineno", None) is not None]
     return min(placed, key=lambda each: (each.lineno, each.col_offset), default=None)
-

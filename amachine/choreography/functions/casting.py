@@ -9,7 +9,8 @@ from amachine.choreography.functions.sources import Trouble
 from amachine.errors import nearest
 
 if TYPE_CHECKING:
-    from amachine.choreography.functions.crossing import Crossing, Subject
+    from amachine.choreography.functions.crossing import Crossing
+    from amachine.choreography.functions.subjects import Subject
 
 __all__ = ["cast_of"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import attrs
 
-from amachine.choreography.functions.crossing import Context, Emit, Where, about, root_of
+from amachine.choreography.functions.crossing import Emit
 from amachine.choreography.functions.flow import Edge, Exits, Target
-from amachine.choreography.functions.offers import UNKNOWN
+from amachine.choreography.functions.kinds import UNKNOWN
 from amachine.choreography.functions.patterns import (
     OTHERWISE,
     binds,
@@ -26,6 +26,7 @@ from amachine.choreography.functions.patterns import (
 )
 from amachine.choreography.functions.sources import Trouble
 from amachine.choreography.functions.speaking import Block, Item, Speaking
+from amachine.choreography.functions.subjects import Context, Where, about, root_of
 
 __all__ = ["Choosing"]
 

@@ -12,10 +12,8 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from amachine.choreography.acting import Act
 from amachine.choreography.diagnostics import Diagnostic, Level
 from amachine.choreography.functions.assigned import see_assigned
-from amachine.choreography.functions.crossing import Subject
 from amachine.choreography.functions.flow import (
     Edge,
     End,
@@ -30,11 +28,12 @@ from amachine.choreography.functions.flow import (
     place_of_loop,
     settle_local_work,
 )
-from amachine.choreography.functions.offers import finite
+from amachine.choreography.functions.kinds import finite
 from amachine.choreography.functions.patterns import name_of_value
 from amachine.choreography.functions.performing import Performing
 from amachine.choreography.functions.sources import MISSING, Source, Trouble
 from amachine.choreography.functions.statements import Body, survey
+from amachine.choreography.functions.subjects import Subject
 from amachine.choreography.places import place_of
 from amachine.choreography.reading import Reading
 from amachine.choreography.script import EXIT, BranchDef, Inform, Place, SceneDef, Script
@@ -190,7 +189,7 @@ def lower(
         closing=closing,
     )
     _see_payloads(lowering, script, STANDARD if codec is None else codec)
-    acts: dict[str, Act] = {}
+    place, cast_at = place_of(function), {} if subject is None else subject.source.cast_at()
     try:
         performing = Performing(nodes)
         for each in see_assigned(start, performing):
@@ -198,8 +197,8 @@ def lower(
         acts = {ids[node]: performing.act(node) for node in nodes}
     except RecursionError:
         text, hint = f"{title}: something in it is nested too deeply", "do it in several statements"
-        lowering.tell(Diagnostic("AMC304", text, hint=hint, place=place_of(function)))
-    place, cast_at = place_of(function), {} if subject is None else subject.source.cast_at()
+        lowering.tell(Diagnostic("AMC304", text, hint=hint, place=place))
+        acts = {}
     return Reading(script, acts, dict(roles), lowering.diagnostics, place, cast_at)
 
 

@@ -14,7 +14,8 @@ import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from amachine.choreography.functions.offers import UNKNOWN, finite, fits, members, named, offer_of, options
+from amachine.choreography.functions.kinds import UNKNOWN, finite, fits, named, options
+from amachine.choreography.functions.offers import members, offer_of
 from amachine.choreography.functions.sources import MISSING, Source
 from amachine.errors import nearest
 

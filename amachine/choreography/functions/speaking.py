@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from amachine.choreography.functions.casting import cast_of
-from amachine.choreography.functions.crossing import Context, Crossing, Emit, Subject, Where, about, root_of
+from amachine.choreography.functions.crossing import Crossing, Emit
 from amachine.choreography.functions.flow import Choose, Edge, Exits, Frame, Node, Piece, Site, Target, Work
-from amachine.choreography.functions.offers import UNKNOWN, admits_none
+from amachine.choreography.functions.kinds import UNKNOWN, admits_none
 from amachine.choreography.functions.sources import Source, Trouble
+from amachine.choreography.functions.subjects import Context, Subject, Where, about, root_of
 
 if TYPE_CHECKING:
     from amachine.choreography.functions.lowering import Lowering
@@ -62,11 +63,11 @@ class Speaking:
     def __init__(self, lowering: Lowering, subject: Subject, frame: Frame, exits: Exits) -> None:
         self.lowering = lowering
         self.subject = subject
-        self.source = subject.source
-        self.roles = subject.roles
+        self.source: Source = subject.source
+        self.roles: dict[str, type] = subject.roles
         self.frame = frame
         self.exits = exits
-        self.crossing = Crossing(subject, lowering.tell, lowering.is_script)
+        self.crossing: Crossing = Crossing(subject, lowering.tell, lowering.is_script)
         self._sites: dict[int, int] = {}
 
     def _type(self, expr: ast.expr) -> Any:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from amachine.choreography.functions.choosing import Choosing
-from amachine.choreography.functions.crossing import Context, Emit, Subject, Variable, Where, about, root_of
 from amachine.choreography.functions.flow import Exits, Forward, Frame, Piece, Target
-from amachine.choreography.functions.offers import UNKNOWN, finite, fits, literal, named
+from amachine.choreography.functions.kinds import UNKNOWN, finite, fits, literal, named
 from amachine.choreography.functions.patterns import binds
 from amachine.choreography.functions.sources import MISSING, Trouble
 from amachine.choreography.functions.speaking import Block, Item
+from amachine.choreography.functions.subjects import Context, Subject, Variable, Where, about, root_of
 
 if TYPE_CHECKING:
+    from amachine.choreography.functions.crossing import Emit
     from amachine.choreography.functions.lowering import Lowering
 
 __all__ = ["Body", "survey"]
@@ -60,9 +61,7 @@ class Body(Choosing):
                 for target in targets:
                     if isinstance(target, ast.Name):
                         self._note(target, value, self._type(value))
-            case ast.AnnAssign(
-                target=ast.Name() as target, value=ast.expr() as value, annotation=annotation
-            ):
+            case ast.AnnAssign(target=ast.Name() as target, value=ast.expr() as value, annotation=annotation):
                 self._note(target, value, self.source.evaluated(annotation))
             case ast.Match(subject=subject, cases=cases):
                 for case in cases:

@@ -28,7 +28,7 @@ def ahead(plot: Plot) -> Iterator[Diagnostic]:
     somebody outside tells one in it?
     """
     looping = _in_loops(plot.edges)
-    found: dict[str, tuple[Edge, str]] = {}
+    found: dict[str, tuple[Edge, str, str]] = {}
     for group in _groups(len(plot.roles)):
         if not any(_tells(plot, edge, group) and edge.sender not in found for edge in looping):
             continue
@@ -36,15 +36,27 @@ def ahead(plot: Plot) -> Iterator[Diagnostic]:
         for edge in _in_loops(closed):
             if _tells(plot, edge, group) and edge.sender not in found:
                 left = [role for role in plot.roles if plot.told[edge.number] & group & plot.bit[role]]
-                found[edge.sender] = edge, ", ".join(left)
-    for sender, (edge, behind) in found.items():
+                behind = ", ".join(left)
+                found[edge.sender] = edge, behind, _remedy(plot, closed, edge, group, behind)
+    for sender, (edge, behind, hint) in found.items():
         where = f"{edge.scene.name}.{edge.branch.label}"
         text = (
             f"{sender} can run ahead of {behind} by {where}: nothing in that loop makes it wait; "
-            "bounded by channel capacity. Use Barrier to wait"
+            "bounded by channel capacity"
         )
         place = edge.branch.place or edge.scene.place
-        yield Diagnostic("AMC120", text, Level.NOTE, role=sender, scene=edge.scene.id, place=place)
+        yield Diagnostic("AMC120", text, Level.NOTE, role=sender, scene=edge.scene.id, hint=hint, place=place)
+
+
+def _remedy(plot: Plot, closed: list[Edge], ahead: Edge, group: int, behind: str) -> str:
+    """What lets news of those left behind come back: a barrier, where one of them leads on to a scene of somebody else's."""
+    part = _parts(_after(closed))
+    for edge in closed:
+        if part.get(edge.source) == part.get(edge.target, -1) == part[ahead.source]:
+            follows = plot.scenes[edge.target]
+            if plot.bit[edge.sender] & group and not plot.bit[follows.sender] & group:
+                return f"a Barrier before {follows.name}, behind {edge.scene.name}.{edge.branch.label}, lets it wait"
+    return f"if it should wait, let {behind} answer in that loop"
 
 
 def _tells(plot: Plot, edge: Edge, group: int) -> bool:
@@ -66,11 +78,15 @@ def _groups(count: int) -> Iterator[int]:
 
 def _in_loops(edges: list[Edge] | tuple[Edge, ...]) -> list[Edge]:
     """Those of the edges that lie on some circle of them: whose two ends are in one strongly connected part."""
+    part = _parts(_after(edges))
+    return [edge for edge in edges if part.get(edge.source) == part.get(edge.target, -1)]
+
+
+def _after(edges: list[Edge] | tuple[Edge, ...]) -> dict[int, list[int]]:
     after: dict[int, list[int]] = {}
     for edge in edges:
         after.setdefault(edge.source, []).append(edge.target)
-    part = _parts(after)
-    return [edge for edge in edges if part.get(edge.source) == part.get(edge.target, -1)]
+    return after
 
 
 def _parts(after: dict[int, list[int]]) -> dict[int, int]:

@@ -44,26 +44,26 @@ class Plot:
     """The graph of a script. Only `told` ever changes: `inform` tries who can be spared a frame; and what is left of `steps`."""
 
     def __init__(self, script: Script) -> None:
-        self.roles = script.roles
-        self.bit = {role: 1 << at for at, role in enumerate(script.roles)}
-        self.scenes = tuple(script.scenes.values())
-        self.nodes = (*script.scenes, *script.exits)
+        self.roles: tuple[str, ...] = script.roles
+        self.bit: dict[str, int] = {role: 1 << at for at, role in enumerate(script.roles)}
+        self.scenes: tuple[SceneDef, ...] = tuple(script.scenes.values())
+        self.nodes: tuple[str, ...] = (*script.scenes, *script.exits)
         """Their ids: scenes in the order of the script, then exits."""
-        self.number = {id: at for at, id in enumerate(self.nodes)}
-        self.exits = self.mask(script.exits)
+        self.number: dict[str, int] = {id: at for at, id in enumerate(self.nodes)}
+        self.exits: int = self.mask(script.exits)
         pairs = list(script.branches())
-        self.edges = tuple(
+        self.edges: tuple[Edge, ...] = tuple(
             Edge(number, self.number[scene.id], self.number[branch.next], scene, branch)
             for number, (scene, branch) in enumerate(pairs)
         )
         self.out: tuple[list[Edge], ...] = tuple([] for _ in self.nodes)
         for edge in self.edges:
             self.out[edge.source].append(edge)
-        self.trapped = self._without_way_out()
+        self.trapped: int = self._without_way_out()
         """The nodes from which no exit can be reached, as bits."""
-        self.told = [self.cast(script.hearers(scene, branch)) for scene, branch in pairs]
+        self.told: list[int] = [self.cast(script.hearers(scene, branch)) for scene, branch in pairs]
         """By number of an edge: the roles that get a frame, as bits."""
-        self.steps = inf
+        self.steps: float = inf
         """How many more may be taken in walks over it."""
 
     def spend(self, steps: int) -> None:

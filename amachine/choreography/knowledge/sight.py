@@ -29,9 +29,9 @@ class Sight:
         """By node: the branches there that the role sees."""
         self.silent: tuple[list[int], ...] = tuple([] for _ in plot.nodes)
         """By node: where branches lead that it does not see."""
-        self.acting = 0
+        self.acting: int = 0
         """The nodes where it chooses, as bits; `hearing` are those where it may hear what another chose."""
-        self.hearing = 0
+        self.hearing: int = 0
         self._around: dict[int, int] = {}
         for edge, told in zip(plot.edges, plot.told, strict=True):
             source, mine = edge.source, edge.scene.sender == role

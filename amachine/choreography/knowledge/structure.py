@@ -74,12 +74,14 @@ def _clashes(script: Script) -> Iterator[Diagnostic]:
         if other != role or fold(role) in _OF_SESSIONS:
             what = f"the role {other}" if other != role else "what sessions have"
             text = f"{script.name}: the role {role} has the name of {what}, as machines read names"
-            yield _error("AMC216", text, "take names that differ in more than case and underscores", role=role)
+            yield _error(
+                "AMC216", text, "take names that differ in more than case and underscores", role=role
+            )
     states = {fold(each): f"the state {each}" for each in (*reserved(script), "Done")}
-    for exit in script.exits:
-        other = states.setdefault(fold(exit), f"the exit {exit}")
-        if exit != EXIT and other != f"the exit {exit}":
-            text = f"{script.name}: the exit {exit} has the name of {other}, as machines read names"
+    for each in script.exits:
+        other = states.setdefault(fold(each), f"the exit {each}")
+        if each != EXIT and other != f"the exit {each}":
+            text = f"{script.name}: the exit {each} has the name of {other}, as machines read names"
             yield _error("AMC216", text, "take another name")
 
 

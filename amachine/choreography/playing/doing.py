@@ -5,6 +5,7 @@ What came to its end while all is held waits for `release`; what was halted neve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable, iscoroutine
@@ -15,7 +16,7 @@ import anyio
 if TYPE_CHECKING:
     from amachine.choreography.playing.ground import Ground
 
-__all__ = ["Doing"]
+__all__ = ["Doing", "failure_of"]
 
 
 class Doing:
@@ -24,11 +25,11 @@ class Doing:
     def __init__(self, raised: Callable[[str, Exception], None]) -> None:
         self.ground: Ground
         """Where tasks run."""
-        self.inside = ""
+        self.inside: str = ""
         """The name of the function that takes its time; nothing while none does."""
-        self.era = 0
+        self.era: int = 0
         """How often it was halted: whoever waits for something compares."""
-        self.held = False
+        self.held: bool = False
         self._raised = raised
         self._scope: anyio.CancelScope | None = None
         self._kept: Callable[[], object] | None = None
@@ -55,9 +56,12 @@ class Doing:
         era = self.era
         try:
             result = fn(*given)
-        except Exception as error:  # noqa: BLE001  # whatever a user's function raises ends its role
+        except BaseException as error:  # whatever a user's function raises ends its role
+            failure = failure_of(error)
+            if failure is None:
+                raise
             if era == self.era:
-                self._raised(name, error)
+                self._raised(name, failure)
             return
         if era != self.era:  # the function itself has ended its role
             if iscoroutine(result):
@@ -96,8 +100,10 @@ class Doing:
                     result = await work
                 if late is not None and limit.cancelled_caught:
                     result = late[1]
-            except Exception as error:  # noqa: BLE001  # as above
-                failure = error
+            except BaseException as error:  # as above
+                failure = failure_of(error)
+                if failure is None:
+                    raise
         if self._scope is not scope:
             return  # it was halted: whatever came of it comes too late
         self._scope = None
@@ -129,3 +135,29 @@ class Doing:
         if kept is not None:
             kept()
         return kept is not None
+
+
+def failure_of(error: BaseException) -> Exception | None:
+    """What a user's function raised, as an error. None for what is to be raised on: the task that runs is cancelled, or all is.
+
+    Where nobody has cancelled that task, something else was cancelled for which the function waited: an error as any other.
+    """
+    if isinstance(error, Exception):
+        return error
+    if not isinstance(error, anyio.get_cancelled_exc_class()) or _is_cancelled():
+        return None
+    failure = RuntimeError("what it waited for was cancelled")
+    failure.__cause__ = error
+    return failure
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels the task that runs: through a scope around it, or as asyncio does by itself."""
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    import asyncio
+
+    if not issubclass(anyio.get_cancelled_exc_class(), asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -62,7 +62,7 @@ class ChannelClosed(ProtocolError):
     def __init__(self, peer: str, reason: Frame | None = None, *, why: str = "") -> None:
         self.peer = peer
         self.reason = reason
-        self.why = why or ("it said nothing" if reason is None else str(reason.data))
+        self.why: str = why or ("it said nothing" if reason is None else str(reason.data))
         super().__init__(f"the channel to {peer} is closed: {self.why}")
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -34,7 +34,7 @@ class Ground:
         self._numbers = count()
         self._bell = anyio.Event()
         self._asleep = False
-        self.clock = 0.0
+        self.clock: float = 0.0
         """When the turns that are being made began, in seconds: a look at it costs nothing."""
         self._group = anyio.create_task_group()
 

@@ -76,12 +76,14 @@ class Joined:
     ) -> None:
         script = choreography.script
         self.choreography = choreography
-        self.role = role_name(script, role)
-        self.channels = {role_name(script, peer): channel for peer, channel in channels.items()}
+        self.role: str = role_name(script, role)
+        self.channels: dict[str, Channel] = {
+            role_name(script, peer): channel for peer, channel in channels.items()
+        }
         self._check(restarts=again is not None or keep is not None)
         self._resume = None if resume is None else starts_of(choreography.tables[self.role].machine, resume)
         names = [getattr(channel, "session", None) for channel in self.channels.values()]
-        self.session = session or next(filter(None, names), None) or script.name
+        self.session: str = session or next(filter(None, names), None) or script.name
         self._returning = Returning(self.session, again, keep, self._take_back)
         tracers = tuple(tracers)
         machine_tracers = of_machines(tracers)
@@ -95,7 +97,7 @@ class Joined:
             self.machine = seat.machine
         else:
             seat = TableSeat(local)
-        self.player = Player(
+        self.player: Player = Player(
             choreography,
             self.role,
             me,

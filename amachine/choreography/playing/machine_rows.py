@@ -27,6 +27,7 @@ from amachine.mutation import Kind
 
 if TYPE_CHECKING:
     from amachine.choreography.local import LocalState
+    from amachine.choreography.playing.endings import Outcome
     from amachine.choreography.playing.events import Event
     from amachine.choreography.playing.machines import RoleMachine
     from amachine.choreography.playing.rows import Flight, Recode, Row
@@ -63,18 +64,18 @@ class RowSeat:
     """There are no recoveries."""
 
     def __init__(self, machine: RoleMachine, start: RoleState, me: Any) -> None:
-        self.machine = machine
-        self.me = me
+        self.machine: RoleMachine = machine
+        self.me: Any = me
         self.state: LocalState = start.local
-        self.target = start
+        self.target: RoleState = start
         self.taking: Taking | None = None
         self.pending: Any = NOBODYS
         self.answer: Any = None
         """What the role has chosen in the state that it entered last."""
         self.error: Exception | None = None
-        self.function = ""
+        self.function: str = ""
         """Which one raised it."""
-        self.leaving = False
+        self.leaving: bool = False
         machine._sits(self)
 
     def step(self, target: RoleState, args: StepArgs, taking: Taking | None) -> None:
@@ -194,14 +195,13 @@ class MachineRow(WatchedRow):
         recode: Recode | None = None,
     ) -> None:
         begin = StepArgs()
-        row[-1] = [
-            (place, number, begin, 0, 0) for place, number, _ in row[-1]
-        ]  # short: a deque would weigh more
+        # Short: a deque would weigh more.
+        row[-1] = [(place, number, begin, 0, 0) for place, number, _ in row[-1]]
         self.row = row
         self.session = session
-        self.messages = 0
-        self.outcome = None
-        self.doing = 0, ""
+        self.messages: int = 0
+        self.outcome: Outcome | None = None
+        self.doing: tuple[int, str] = 0, ""
         watchers = Watchers(tracers)
         size = len(tables.roles)
         self._see = watchers.see if watchers else None

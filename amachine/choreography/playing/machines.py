@@ -230,16 +230,17 @@ class MachineSeat:
         return seat
 
     def _take(self, local: LocalMachine, machine: RoleMachine) -> None:
-        self.local = local
-        self.machine = machine
-        self.state = self.target = local.start
+        self.local: LocalMachine = local
+        self.machine: RoleMachine = machine
+        self.state: LocalState = local.start
+        self.target: LocalState = local.start
         self.pending: Any = NOBODYS
         """The arguments of the step that is being taken: no others are let in."""
         self.then: Callable[[], None] | None = None
-        self.epoch = 0
-        self.why = ""
+        self.epoch: int = 0
+        self.why: str = ""
         """Why the last step was refused: in the machine's words, with the handler that said no."""
-        self.leaving = False
+        self.leaving: bool = False
         """Somebody has removed `SessionUp`."""
         self._owner: Owner | None = None
         self._hushed = False

@@ -47,8 +47,8 @@ class LocalChannel:
         self._ground = ground
         self._players = players  # asked anew for each frame: a role may have got another player
         self._alter = alter
-        self.me = me
-        self.peer = peer
+        self.me: str = me
+        self.peer: str = peer
 
     def try_send(self, frame: Frame) -> bool:
         """Send at once if there is room."""

@@ -3,13 +3,16 @@
 Shortly before its patience is at an end, a role asks those whom it waits for what they are doing (BEAT). Who waits for
 somebody else is given the rest of its own patience, and who has a step in hand as long as anybody has for one; so the one
 is given up in the end who could go on and did not, and whoever waits for it learns its name. Who does not answer is given
-up at once, and so is everybody when nobody has got on after as many questions as there are roles.
+up at once, and so is everybody when nobody has got on after as many questions as there are roles; or, whatever they say,
+when those who still have something to do without this role could have done all of it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,6 +23,7 @@ from amachine.choreography.playing.frames import ChannelClosed, Frame, Kind
 if TYPE_CHECKING:
     from amachine.choreography.playing.peers import Peer
     from amachine.choreography.playing.player import Player
+    from amachine.choreography.script import Script
 
 __all__ = ["SETTLING", "Patience"]
 
@@ -142,12 +146,19 @@ class Patience:
         self._until[peer.name] = now + max(0.0, min(left, self.longest))
         if any(other.name not in self._until for other in self.silent if other.gone is None):
             return
-        until = min(self._until.values())
+        until = min(*self._until.values(), self._latest)
         if until > self.deadline + 0.01 and self._rounds <= len(player.script.roles):
             self._rounds += 1
             self.deadline = until
             left = until - now
             player.alarm.set(left - _answer(min(left, seconds)), self._ask)
+
+    @property
+    def _latest(self) -> float:
+        """After which nobody is believed: what can be done without this role is done by then."""
+        player = self.player
+        steps = _without(player.script, player.role)
+        return math.inf if steps is None else player.since + self.longest * (steps + 1)
 
     def _over(self) -> None:
         """The role waits no longer for those who have no time left."""
@@ -156,7 +167,7 @@ class Patience:
         many = self._rounds > len(player.script.roles)
         late = [peer for peer in self.silent if many or self._until.get(peer.name, now) <= now + 0.01]
         seconds = player.patience_here or SETTLING
-        if self._rounds:
+        if self._rounds or now >= self._latest - 0.01:
             seconds = round(now - player.since, 1)
         player.troubles.waited_too_long(
             {peer: self._why(peer, seconds) for peer in late or self.silent},
@@ -175,3 +186,20 @@ class Patience:
 
 def _answer(seconds: float) -> float:
     return min(ANSWER, seconds / 4)
+
+
+@lru_cache(1000)
+def _without(script: Script, role: str) -> int | None:
+    """How many scenes there may be, one after another, until a role sends or hears something; None: any number."""
+    follow = {
+        scene.id: {branch.next for branch in scene.branches if role not in script.hearers(scene, branch)}
+        for scene in script.scenes.values()
+        if scene.sender != role
+    }
+    longest: dict[str, int] = {}
+    try:
+        for at in TopologicalSorter(follow).static_order():
+            longest[at] = (at in follow) + max((longest[each] for each in follow.get(at, ())), default=0)
+    except CycleError:
+        return None
+    return max(longest.values(), default=0)

@@ -34,29 +34,29 @@ class Peer:
     )
 
     def __init__(self, name: str, channel: Channel, *, room: int, epoch: int) -> None:
-        self.name = name
-        self.channel = channel
-        self.room = room
+        self.name: str = name
+        self.channel: Channel = channel
+        self.room: int = room
         """How many frames may wait here."""
         self._room: anyio.Event | None = None
         self.inbox: deque[Frame] = deque()
         """What it has said and the player has not taken yet, in order."""
         self.early: dict[int, Frame] = {}
         """What came before something that is still missing, by number."""
-        self.epoch = epoch
+        self.epoch: int = epoch
         """Of the last frame that came."""
-        self.since = epoch
+        self.since: int = epoch
         """Since when this one plays, and is played with: what was said before was not between these two."""
-        self.heard = 0
-        self.said = 0
+        self.heard: int = 0
+        self.said: int = 0
         """The number of the last frame from it, and to it."""
-        self.coming = 0
+        self.coming: int = 0
         """How many frames of it are under way and have a place here."""
         self.gone: str | None = None
         """Why it cannot be reached any more."""
-        self.left = False
+        self.left: bool = False
         """It is gone, for it was through with its part, and has said so."""
-        self.returning = False
+        self.returning: bool = False
         """It was lost, and is here again over a new channel; nobody has decided yet that it plays."""
 
     @property

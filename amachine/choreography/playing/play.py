@@ -95,12 +95,12 @@ class Play:
         session: str | None = None,
     ) -> None:
         self.choreography = choreography
-        self.cast = by_role(choreography.script, cast, complete=True)
-        self.session = session or f"{choreography.script.name}-{next(_sessions)}"
-        self.tracers = tuple(tracers)
+        self.cast: dict[str, Any] = by_role(choreography.script, cast, complete=True)
+        self.session: str = session or f"{choreography.script.name}-{next(_sessions)}"
+        self.tracers: tuple[Tracer, ...] = tuple(tracers)
         self._watchers = Watchers(self.tracers)
         self._machine_tracers = of_machines(self.tracers)
-        self.ground = Ground()
+        self.ground: Ground = Ground()
         self.players: dict[str, Player] = {}
         self._patience = patience
         self._room = room
@@ -111,7 +111,7 @@ class Play:
         makers = by_role(choreography.script, understudies or {}, complete=False)
         self._understudies = LocalUnderstudies(makers, self.players, self._player)
         self._over = anyio.Event()
-        self.supervisor = self._supervisor()
+        self.supervisor: SessionMachine | None = self._supervisor()
         """The machine over those of the roles; None with the table engine."""
         self._handed: Handed | None = None
         for role, me in self.cast.items():

@@ -34,7 +34,7 @@ from amachine.choreography.playing.watching import Watchers
 if TYPE_CHECKING:
     from amachine.choreography.local import LocalState
     from amachine.choreography.playing.agreement import Understudies
-    from amachine.choreography.playing.tables import Giving, Tables, Taking
+    from amachine.choreography.playing.tables import Giving, RoleTable, Tables, Taking
     from amachine.choreography.script import Script
     from amachine.tracers.base import Tracer
 
@@ -95,34 +95,36 @@ class Player:
         understudies: Understudies | None = None,
         on_end: Callable[[Player], object] | None = None,
     ) -> None:
-        self.script = choreography.script
-        self.table = choreography.tables[role]
+        self.script: Script = choreography.script
+        self.table: RoleTable = choreography.tables[role]
         self.role = role
-        self.me = me.me if isinstance(me, Part) else me
-        self.part = self.table.part(me)
+        self.me: Any = me.me if isinstance(me, Part) else me
+        self.part: Any = self.table.part(me)
         """What its functions are called with."""
-        self.session = session or self.script.name
-        self.peers = {name: Peer(name, channel, room=room, epoch=epoch) for name, channel in channels.items()}
+        self.session: str = session or self.script.name
+        self.peers: dict[str, Peer] = {
+            name: Peer(name, channel, room=room, epoch=epoch) for name, channel in channels.items()
+        }
         self.seat: Seat = seat or TableSeat(self.table.machine)
         self.state: RoleState = self.table.start
         """The state that it entered last, with its functions."""
-        self.patience = choreography.patience if patience is None else patience
-        self.epoch = epoch
+        self.patience: float | None = choreography.patience if patience is None else patience
+        self.epoch: int = epoch
         """How many recoveries the session had been through when it last began anew."""
-        self.lamport = 0
+        self.lamport: int = 0
         """Its logical time: greater than that of everything that it has heard of."""
         self.ended: Ending | None = None
         """How it ended; None until then."""
         self.ground: Ground
-        self.watchers = tracers if isinstance(tracers, Watchers) else Watchers(tracers)
-        self.troubles = Troubles(self, understudies)
-        self.doing = Doing(self.troubles.raised)
-        self.telling = Telling(self)
-        self.alarm = Alarm()
+        self.watchers: Watchers = tracers if isinstance(tracers, Watchers) else Watchers(tracers)
+        self.troubles: Troubles = Troubles(self, understudies)
+        self.doing: Doing = Doing(self.troubles.raised)
+        self.telling: Telling = Telling(self)
+        self.alarm: Alarm = Alarm()
         self._hears = {state.name: state.hears for state in self.table.machine.states}
         self._next: tuple[Giving, Any] | None = None  # chosen and told; the step itself is the next turn
         self._stepping = False  # the seat was asked to enter a state, and has not called back
-        self.since = 0.0
+        self.since: float = 0.0
         """When it entered that state, in seconds of the event loop's clock."""
         self._over = anyio.Event()
         self._on_end = on_end

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from amachine.choreography.playing.agreement import Decision, Stand, provides, stand_of, way_on
+from amachine.choreography.playing.agreement import LAST, Decision, Stand, provides, stand_of, way_on
 from amachine.choreography.playing.events import EpochBegun
 from amachine.choreography.playing.frames import ChannelClosed, Frame, Kind, plain
 from amachine.choreography.playing.ground import Alarm
@@ -39,7 +39,7 @@ class Council:
     def __init__(self, player: Player, understudies: Understudies | None) -> None:
         self.player = player
         self.understudies = understudies
-        self.is_open = False
+        self.is_open: bool = False
         """A loss is being settled, and the player stands still."""
         self.lost: dict[str, str] = {}
         self.stands: dict[str, Stand] = {}
@@ -48,15 +48,15 @@ class Council:
         """By region: what the role would go back to."""
         self.back: dict[str, tuple[str, ...]] = {}
         """Of those who are lost: who has come back to this role, and to the start of which regions it could go."""
-        self.comes_back = False
+        self.comes_back: bool = False
         """This role itself has come back, and nobody has decided yet that it plays."""
-        self.alarm = Alarm()
+        self.alarm: Alarm = Alarm()
         """Rings when the others have not answered in time."""
         self._too_late_to_return = False
 
     def provides(self, lost: str) -> bool:
-        """Whether any region says how to go on without that role, or with another in its place."""
-        return provides(self.player.script, lost, self.understudies)
+        """Whether any region says how to go on without that role, or with another in its place: in one more epoch."""
+        return self.player.epoch < LAST and provides(self.player.script, lost, self.understudies)
 
     def has_moved(self) -> bool:
         """Take checkpoints where the role may have to start again, and drop those of regions that it has left.

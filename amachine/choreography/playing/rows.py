@@ -105,8 +105,8 @@ class WatchedRow:
         size = len(tables.roles)
         line: Line = deque((place, number, data, 0, 0) for place, number, data in row[-1])
         self.row: Row = [*row[:-1], line]
-        self.session = session
-        self.messages = 0
+        self.session: str = session
+        self.messages: int = 0
         """Frames that have reached a role."""
         self.outcome: Outcome | None = None
         """How it ended; None until then."""

@@ -135,7 +135,7 @@ class TableSeat:
         self, machine: LocalMachine, *, state: str | None = None, ticks: Mapping[str, int] | None = None
     ) -> None:
         self.machine = machine
-        self.state = machine.start if state is None else machine.by_name[state]
+        self.state: LocalState = machine.start if state is None else machine.by_name[state]
         self.ended: str | None = None
         """The state that it ended in: an exit or `ABORTED`."""
         self.why = ""

@@ -129,7 +129,7 @@ class Stage:
             from amachine.choreography.playing.machine_rows import Company
 
             self._company = Company(tables, machines or {}, tracers)
-        self.tally = Tally(tables.script.name, keep=keep)
+        self.tally: Tally = Tally(tables.script.name, keep=keep)
         self._starts = [table.start for table in tables]
         self._keeping = tuple(table.place for table in tables if table.keeps)
         starts = enumerate(self._starts)

@@ -215,8 +215,8 @@ class Tables:
     """
 
     def __init__(self, choreography: Played) -> None:
-        self.script = choreography.script
-        self.roles = self.script.roles
+        self.script: Script = choreography.script
+        self.roles: tuple[str, ...] = self.script.roles
         self.places: Mapping[str, int] = {role: place for place, role in enumerate(self.roles)}
         keys = [(scene.id, branch.label) for scene, branch in self.script.branches()]
         self.keys: tuple[Key, ...] = (("", ""), *keys)

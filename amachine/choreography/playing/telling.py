@@ -25,7 +25,7 @@ class Telling:
 
     def __init__(self, player: Player) -> None:
         self.player = player
-        self.sent = 0
+        self.sent: int = 0
         """How many frames there were."""
         self.blocked: tuple[str, ...] = ()
         """The peers to whom frames still have to go that had no room."""

@@ -46,8 +46,8 @@ class Troubles:
 
     def __init__(self, player: Player, understudies: Understudies | None) -> None:
         self.player = player
-        self.council = Council(player, understudies) if player.script.regions else None
-        self.patience = Patience(player)
+        self.council: Council | None = Council(player, understudies) if player.script.regions else None
+        self.patience: Patience = Patience(player)
         self._gone: list[Peer] = []
         self._mourned: set[str] = set()  # whose loss the seat knows
 

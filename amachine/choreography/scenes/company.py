@@ -26,7 +26,7 @@ class Company:
         for role in roles:
             self._take(role)
         dying = [self.name_of(role, "mortal", place=None) for role in mortal]
-        self.mortal = tuple(name for name in self.roles if name in dying)
+        self.mortal: tuple[str, ...] = tuple(name for name in self.roles if name in dying)
 
     def _take(self, role: Any) -> None:
         if not isinstance(role, type):

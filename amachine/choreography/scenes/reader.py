@@ -6,15 +6,14 @@ must look like is known to `rules_of_acts`. Nobody's method is called here. Whet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import NoneType
-from typing import Any, cast, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import attrs
 
-from amachine.choreography.acting import Act, Answer
+from amachine.choreography.acting import Act
 from amachine.choreography.diagnostics import Level
 from amachine.choreography.reading import Reading
 from amachine.choreography.scenes.company import Company
@@ -76,15 +75,19 @@ def read(
     closing: bool = False,
     mortal: Iterable[type] = (),
     codec: Codec | None = None,
+    barrier: bool = False,
     place: Place | None = None,
 ) -> Reading:
     """Read the choreography that begins at a scene class, or at one with its arguments: `Ping[Alice, Bob, Exit]`.
 
     Raises nothing for what its author has done wrong: all of it is in `diagnostics`, and where one of them is an error, the
-    script is only what could be made out. `codec` says what can travel, `place` where it was asked for; the other options are those of `Script`.
+    script is only what could be made out. `codec` says what can travel, `place` where it was asked for; with `barrier`, there is
+    one before every scene. The other options are those of `Script`.
     """
     notes = Notes()
-    reader = _Reader(Company(roles, mortal, notes), STANDARD if codec is None else codec, notes)
+    reader = _Reader(
+        Company(roles, mortal, notes), STANDARD if codec is None else codec, notes, lock_step=barrier
+    )
     first = reader.walks(start)
     script = Script(
         name or first.partition("[")[0],
@@ -104,7 +107,8 @@ def read(
 class _Reader:
     """One reading, which goes in breadth from scene to scene."""
 
-    def __init__(self, company: Company, codec: Codec, notes: Notes) -> None:
+    def __init__(self, company: Company, codec: Codec, notes: Notes, *, lock_step: bool) -> None:
+        self.lock_step = lock_step
         self.company = company
         self.codec = codec
         self.notes = notes
@@ -242,7 +246,7 @@ class _Reader:
         to: tuple[str, ...] = (),
     ) -> str:
         """The id of what comes next, which is read later. `scene` is what leads there, `to` who hears of that."""
-        held = isinstance(next, Held) and scene is not None
+        held = self.lock_step or isinstance(next, Held)
         while isinstance(next, Held):
             next = next.next
         if held and scene is not None and isinstance(next, Applied) and next.cast:
@@ -299,8 +303,9 @@ class _Reader:
         if {scene.sender, *scene.receivers} <= self.company.roles.keys():
             look_at_acts(scene, applied, played, self.company.roles, self.templates, self.notes)
         on = {each.label: method_of(played, f"on_{each.label}") for each in scene.branches}
-        send = method_of(played, "send") or partial(Scene.send, played)
-        self.acts[scene.id] = Act(send, {label: each for label, each in on.items() if each is not None})
+        send = method_of(played, "send")
+        if send is not None:  # a property, of which is told
+            self.acts[scene.id] = Act(send, {label: each for label, each in on.items() if each is not None})
 
     def _problem(self, payload: Any) -> str | None:
         """Why a payload cannot travel; None if it can."""

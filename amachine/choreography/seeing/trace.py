@@ -90,7 +90,7 @@ class Trace(StageTracer):
             raise ValueError(f"limit is {limit}: at least 1 event")
         self._shown = _Shown(chars) if redact is None else _Shown(chars, redact)
         self._events: deque[Event] = deque(maxlen=limit)
-        self.seen = 0
+        self.seen: int = 0
         """How many events there were, those included that are forgotten."""
 
     def stage_event(self, event: Event) -> None:

@@ -98,9 +98,9 @@ class WireChannel:
     """A channel over a connection. Frames are pulled by `receive`, or pushed after `listen`."""
 
     def __init__(self, line: Line, number: int, wiring: Wiring, *, mine: Hello, theirs: Hello) -> None:
-        self.me = mine.role
-        self.peer = theirs.role
-        self.session = mine.session
+        self.me: str = mine.role
+        self.peer: str = theirs.role
+        self.session: str = mine.session
         self.number = number
         """Of the session on its connection."""
         self.resumed: Resume | None = theirs.resume

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Door", "Pipe"]
 
+MOST = 1024 * 1024
+"""Bytes that are written for an end which does not read, beyond what the network takes, before it is given up."""
+
 GRACE = 2.0
 """Seconds in which the other end may read what was said last, and close, too."""
 
@@ -87,7 +90,7 @@ class Connection:
     def __init__(self, pipe: Pipe, terms: Terms, *, token: str = "", door: Door | None = None) -> None:
         self.terms = terms
         self.pipe = pipe
-        self.parser = Parser(self._allowed, self._arrived)
+        self.parser: Parser = Parser(self._allowed, self._arrived)
         self.why: str | None = None
         """Why it is over; None while it is not."""
         self._token = token
@@ -102,6 +105,7 @@ class Connection:
         self._news = anyio.Event()
         self._heard = self._spoke = False
         self._their_beat = 0.0
+        self._unread = 0
 
     def __repr__(self) -> str:
         state = self.why or f"{len(self._channels)} sessions"
@@ -222,15 +226,15 @@ class Connection:
 
     def _answered(self, number: int, opening: _Opening, kind: int, payload: memoryview) -> None:
         """The other end says what it thinks of a session that this end opened; or how it differs, of one that it opened."""
-        del self._openings[number]
         if kind in _ENDS:
-            opening.answer.refused(
-                HandshakeError(f"{opening.mine.to} would not play: {plain(read_control(payload)[0])}")
-            )
+            answered = plain(read_control(payload)[0])
+            del self._openings[number]
+            opening.answer.refused(HandshakeError(f"{opening.mine.to} would not play: {answered}"))
             return
         if kind != Kind.HELLO:
             raise ProtocolError(f"{KINDS[kind].name} came before the answer to a HELLO", got=kind)
         theirs = handshake.read_hello(payload)
+        del self._openings[number]  # not before: what cannot be read ends the waiting, too
         wiring, mine = opening.wiring, opening.mine
         if theirs.fingerprint != wiring.fingerprint:
             if not opening.differs:
@@ -354,7 +358,16 @@ class Connection:
     def write(self, head: bytes, payload: bytes) -> None:
         """Write a frame. It never waits."""
         self._spoke = True
+        if self.pipe.paused and not self._may_wait(len(head) + len(payload)):
+            return
         self.pipe.write(head, payload)
+
+    def _may_wait(self, size: int) -> bool:
+        """Whether one more frame is kept for an end that does not read. If not, it is given up, as soon as its pipe is closed."""
+        self._unread += size
+        if self._unread > MOST:
+            self.pipe.abort()
+        return self._unread <= MOST
 
     def _write(self, kind: Kind, number: int, payload: bytes) -> None:
         if self.why is None:
@@ -362,6 +375,7 @@ class Connection:
 
     def resumed(self) -> None:
         """The network has room again."""
+        self._unread = 0
         for channel in tuple(self._channels.values()):
             channel.roomy()
 
@@ -392,7 +406,7 @@ class Connection:
 
     def lost(self, why: str) -> None:
         """The pipe has come to its end."""
-        self._end(why)
+        self._end("it does not read what is said to it" if self._unread > MOST else why)
 
     def fail(self, why: str) -> None:
         """Tell the other end what it did, and close."""

@@ -7,17 +7,21 @@ asyncio has it; nothing above knows whether a connection has this pipe or the po
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+from anyio.abc import SocketAttribute
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
     from amachine.choreography.wire.connection import Connection
+    from amachine.choreography.wire.listening import Listener
 
 __all__ = ["FastPipe", "dial", "listening"]
 
@@ -30,14 +34,19 @@ HIGH = 256 * 1024
 GRACE = 2.0
 """Seconds for the other end to read the rest, and close."""
 
+PAUSE = 1.0
+"""Seconds until connections are accepted again, when that has failed."""
+
+_log = logging.getLogger("amachine")
+
 
 class FastPipe(asyncio.BufferedProtocol):
     """A pipe, as `Connection` needs it. `made` is called with it once it is connected."""
 
     def __init__(self, made: Callable[[FastPipe], Connection]) -> None:
-        self.paused = False
-        self.gone = anyio.Event()
-        self.address = "?"
+        self.paused: bool = False
+        self.gone: anyio.Event = anyio.Event()
+        self.address: str = "?"
         self._made = made
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
@@ -53,7 +62,7 @@ class FastPipe(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=HIGH)
         self.address = address_of(transport.get_extra_info("peername"))
-        self.connection = self._made(self)
+        self.connection: Connection = self._made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # it never knows better
         """Where the next bytes go."""
@@ -183,19 +192,66 @@ async def dial(
 async def listening(
     host: str,
     port: int,
-    made: Callable[[FastPipe], Connection],
+    listener: Listener,
     *,
     tls: ssl.SSLContext | None,
-    patience: float,
 ) -> AsyncGenerator[int]:
     """Accept connections. Yields the port. Errors: `OSError`."""
-    loop = asyncio.get_running_loop()
-    timeout = patience if tls is not None else None
+    if tls is not None:
+        async with _listening_securely(host, port, listener, tls) as at:
+            yield at
+        return
     with _known():
-        server = await loop.create_server(
-            lambda: FastPipe(made), host, port, ssl=tls, ssl_handshake_timeout=timeout
-        )
+        server = await asyncio.get_running_loop().create_server(lambda: FastPipe(listener.made), host, port)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+
+
+@asynccontextmanager
+async def _listening_securely(
+    host: str, port: int, listener: Listener, tls: ssl.SSLContext
+) -> AsyncGenerator[int]:
+    """As above. asyncio's own server would not say who is still agreeing upon TLS."""
+    sockets = await anyio.create_tcp_listener(local_host=host, local_port=port)
+    async with sockets:
+        scope = anyio.CancelScope()
+        for each in sockets.listeners:
+            bound = each.extra(SocketAttribute.raw_socket)  # noqa: S610  # no database here
+            listener.group.start_soon(_accept, scope, bound, listener, tls)
+        try:
+            yield sockets.extra(SocketAttribute.local_port)  # noqa: S610  # as above
+        finally:
+            scope.cancel()
+
+
+async def _accept(
+    scope: anyio.CancelScope, bound: socket.socket, listener: Listener, tls: ssl.SSLContext
+) -> None:
+    loop = asyncio.get_running_loop()
+    with scope:
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(bound)
+            except OSError as error:  # there is no room for one more: those who are here play on
+                _log.error("no connection could be accepted: %s", error)
+                await anyio.sleep(PAUSE)
+            else:
+                listener.group.start_soon(_greet, accepted, listener, tls)
+
+
+async def _greet(accepted: socket.socket, listener: Listener, tls: ssl.SSLContext) -> None:
+    """Agree upon TLS with somebody, if there is room for one more."""
+    loop = asyncio.get_running_loop()
+    with listener.greeting() as has_room:
+        if not has_room:
+            accepted.close()
+            return
+        with suppress(OSError), _known():  # who does not speak TLS is dropped
+            await loop.connect_accepted_socket(
+                lambda: FastPipe(listener.made),
+                accepted,
+                ssl=tls,
+                ssl_handshake_timeout=listener.terms.patience,
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -75,6 +77,7 @@ class Listener:
         self.group = group
         self._token = token
         self._closed = False
+        self._greeting = 0
         self._expected: list[Expected] = []
         self._early: list[tuple[Connection, int, Hello]] = []
         self._playing: WeakValueDictionary[tuple[str, str, str], WireChannel] = WeakValueDictionary()
@@ -135,6 +138,16 @@ class Listener:
 
     # What connections ask.
 
+    @contextmanager
+    def greeting(self) -> Generator[bool]:
+        """Somebody has connected, and TLS is agreed upon: that counts as a connection. Yields whether there may be one more."""
+        self._greeting += 1
+        try:
+            open_ = sum(each.why is None for each in self.connections)
+            yield not self._closed and self._greeting + open_ <= self.terms.connections
+        finally:
+            self._greeting -= 1
+
     def made(self, pipe: Pipe) -> Connection:
         """Somebody has connected."""
         connection = Connection(pipe, self.terms, door=self)
@@ -189,7 +202,8 @@ class Listener:
         playing = self._playing.get((hello.session, hello.to, hello.role))
         if playing is None or playing.closed:
             return None
-        if hello.resume is not None and any(region.restart for region in playing.wiring.script.regions.values()):
+        regions = playing.wiring.script.regions.values()
+        if hello.resume is not None and any(region.restart for region in regions):
             return None
         return f"{hello.role} of session {hello.session!r} is here already"
 

@@ -89,11 +89,11 @@ async def listen(
         if _is_fast(transport):
             from amachine.choreography.wire import fast
 
-            accepting = fast.listening(host, port, listener.made, tls=tls, patience=terms.patience)
+            accepting = fast.listening(host, port, listener, tls=tls)
         else:
             from amachine.choreography.wire import tcp
 
-            accepting = tcp.listening(group, host, port, listener.made, tls=tls, patience=terms.patience)
+            accepting = tcp.listening(group, host, port, listener, tls=tls)
         async with accepting as listener.port:
             listener.host = host
             try:

@@ -13,6 +13,7 @@ import anyio
 import attrs
 
 from amachine.choreography.playing.agreement import company
+from amachine.choreography.playing.doing import failure_of
 from amachine.choreography.playing.endings import Ending
 from amachine.choreography.playing.frames import Frame, Kind
 from amachine.choreography.playing.joining import Joined
@@ -68,7 +69,7 @@ class Server:
         self.role = role
         self.playing: dict[str, Joined] = {}
         """What is being played, by the name of the session."""
-        self.served = 0
+        self.served: int = 0
         """How many sessions have ended."""
         self._make_context = make_context
         self._at_once = options.get("at_once", 1000)
@@ -170,10 +171,12 @@ class Server:
             try:
                 made = self._make_context(caller)
                 context = await made if isawaitable(made) else made
-            except Exception as error:  # noqa: BLE001  # it is the user's function: this session ends, others go on
-                ending = Ending(
-                    self.role, ABORTED, f"no context for {self.role} could be made: {error}", error
-                )
+            except BaseException as error:  # it is the user's function: this session ends, others go on
+                failure = failure_of(error)
+                if failure is None:
+                    raise
+                why = f"no context for {self.role} could be made: {failure}"
+                ending = Ending(self.role, ABORTED, why, failure)
                 for channel in channels.values():
                     channel.close(Frame(Kind.ERR, data=f"{self.role} cannot play"))
                 return
@@ -190,7 +193,7 @@ class Server:
             ) as joined:
                 self.playing[session] = joined
                 ending = await joined.ended()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it was: this session ends, others go on
             ending = Ending(self.role, ABORTED, f"the session has failed: {error}", error)
             _log.exception("session %r has failed", session)
         finally:
@@ -206,7 +209,9 @@ class Server:
             if self._on_end is not None:
                 try:
                     self._on_end(caller, ending)
-                except Exception:  # noqa: BLE001  # it is the user's function: others go on
+                except BaseException as error:  # it is the user's function: others go on
+                    if failure_of(error) is None:
+                        raise
                     _log.exception("on_end failed for session %r", session)
 
     def close(self) -> None:

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.abc import ByteStream, Listener, SocketAttribute, TaskGroup
-from anyio.streams.tls import TLSListener, TLSStream
+from anyio.abc import ByteStream, SocketAttribute, TaskGroup
+from anyio.streams.tls import TLSStream
 
 if TYPE_CHECKING:
     from amachine.choreography.wire.connection import Connection
+    from amachine.choreography.wire.listening import Listener
 
 __all__ = ["StreamPipe", "dial", "listening"]
 
@@ -34,10 +35,10 @@ class StreamPipe:
     """A pipe, as `Connection` needs it. `run` does the work."""
 
     def __init__(self, stream: ByteStream) -> None:
-        self.paused = False
-        self.gone = anyio.Event()
+        self.paused: bool = False
+        self.gone: anyio.Event = anyio.Event()
         name = stream.extra(SocketAttribute.remote_address, "?")  # noqa: S610  # no database here
-        self.address = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
+        self.address: str = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
         self._stream = stream
         self._out: list[bytes] = []
         self._size = 0
@@ -145,34 +146,48 @@ async def listening(
     group: TaskGroup,
     host: str,
     port: int,
-    made: Callable[[StreamPipe], Connection],
+    listener: Listener,
     *,
     tls: ssl.SSLContext | None,
-    patience: float,
 ) -> AsyncGenerator[int]:
     """Accept connections, whose pipes run in the group. Yields the port. Errors: `OSError`."""
 
     async def carry(stream: ByteStream) -> None:
-        pipe = StreamPipe(stream)
-        await pipe.run(made(pipe))
+        secure = stream if tls is None else await _secured(stream, listener, tls)
+        if secure is not None:
+            pipe = StreamPipe(secure)
+            await pipe.run(listener.made(pipe))
 
     async def accept() -> None:
         with scope:
-            async with listener:
+            async with sockets:
                 while True:
                     try:
-                        await listener.serve(carry, group)
+                        await sockets.serve(carry, group)
                     except* OSError as errors:  # there is no room for one more: those who are here play on
                         _log.error("no connection could be accepted: %s", errors.exceptions[0])
                     await anyio.sleep(PAUSE)
 
-    listener: Listener[ByteStream] = await anyio.create_tcp_listener(local_host=host, local_port=port)
-    at: int = listener.extra(SocketAttribute.local_port)  # noqa: S610  # as above
-    if tls is not None:
-        listener = TLSListener(listener, tls, standard_compatible=False, handshake_timeout=patience)
+    sockets = await anyio.create_tcp_listener(local_host=host, local_port=port)
+    at: int = sockets.extra(SocketAttribute.local_port)  # noqa: S610  # as above
     scope = anyio.CancelScope()
     group.start_soon(accept)
     try:
         yield at
     finally:
         scope.cancel()
+
+
+async def _secured(stream: ByteStream, listener: Listener, tls: ssl.SSLContext) -> ByteStream | None:
+    """The stream with TLS on it; None, and it is closed, if that cannot be had in time, or there are too many already."""
+    secure: ByteStream | None = None
+    try:
+        with listener.greeting() as has_room, anyio.move_on_after(listener.terms.patience):
+            if has_room:
+                secure = await TLSStream.wrap(stream, ssl_context=tls, standard_compatible=False)
+    except (*_BROKEN, anyio.EndOfStream):
+        pass
+    finally:
+        if secure is None:
+            await anyio.aclose_forcefully(stream)
+    return secure

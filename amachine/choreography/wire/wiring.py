@@ -73,7 +73,9 @@ class Wiring:
                 known = self._typed(scene.id, branch.label, branch.payload)
                 made.append(known)
             self.branches[scene.id, branch.label] = Branch(scene.id, branch.label, at, *known[1:])
-        self.by_number = {branch.at: branch for branch in self.branches.values()}
+        self.by_number: dict[tuple[int, int], Branch] = {
+            branch.at: branch for branch in self.branches.values()
+        }
 
     def _typed(self, scene: str, label: str, payload: Any) -> tuple[Any, int, Encode, Decode]:
         codec = STANDARD if payload is None else self.codec  # nothing is nothing in every format
