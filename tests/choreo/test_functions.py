@@ -582,6 +582,8 @@ def test_a_script_function_is_pickled_by_its_name_as_functions_are() -> None:
 
 
 def test_who_only_imports_choreographies_loads_nothing_that_reads_functions() -> None:
-    code = "import sys, amachine.choreography; print(*(each for each in sys.modules if '.functions.' in each))"
+    code = (
+        "import sys, amachine.choreography; print(*(each for each in sys.modules if '.functions.' in each))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["amachine.choreography.functions.scripted"]
