@@ -58,7 +58,7 @@ class Source:
             # The source is not dedented: columns, too, are those of the file.
             tree = ast.parse(head + "".join(lines))
         except SyntaxError:
-            return _no_source(name, place, "is no longer what its file says", _AGAIN)
+            return _changed(name, place)
         ast.increment_lineno(tree, first - 2)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -67,7 +67,7 @@ class Source:
                 break
         if any(isinstance(node, ast.Lambda) for node in ast.walk(tree)):
             return _no_source(name, place, "is a lambda", "write it as a function, with `def`", code="AMC300")
-        return _no_source(name, place, "is no longer what its file says", _AGAIN)
+        return _changed(name, place)
 
     @property
     def name(self) -> str:
@@ -201,6 +201,13 @@ _KEEP = (
 _AGAIN = "import it again"
 _TYPE_IT = "every parameter is a role: type it by a Protocol, or a class, with what it offers"
 _NAME_THEM = "give each role a parameter of its own"
+
+
+def _changed(name: str, place: Place | None) -> Diagnostic:
+    """What is found is not the function: its file was written anew, or `<string>` is what something else was run from."""
+    if place is not None and place.file.startswith("<"):
+        return _no_source(name, place, "has no source to be read from", _KEEP)
+    return _no_source(name, place, "is no longer what its file says", _AGAIN)
 
 
 def _no_source(name: str, place: Place | None, what: str, hint: str, code: str = "AMC303") -> Diagnostic:
