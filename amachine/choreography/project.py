@@ -31,7 +31,6 @@ from amachine.choreography.knowledge.plot import Edge, Plot
 from amachine.choreography.knowledge.sight import Sight
 from amachine.choreography.knowledge.state_names import Meaning, named
 from amachine.choreography.local import Give, LocalMachine, LocalState, Take, final_name
-from amachine.errors import nearest
 
 if TYPE_CHECKING:
     from amachine.choreography.script import Script
@@ -46,12 +45,7 @@ _projected: WeakKeyDictionary[Script, Mapping[str, LocalMachine]] = WeakKeyDicti
 
 def project(script: Script, role: str) -> LocalMachine:
     """What one role plays, recoveries included. Errors: `LookupError`; `ChoreographyError` (AMC109) of a script too big."""
-    if role not in script.roles:
-        known = ", ".join(script.roles)
-        raise LookupError(
-            f"{script.name} has no role {role}{nearest(role, script.roles)}; there are: {known}"
-        )
-    return project_all(script)[role]
+    return project_all(script)[script.role_named(role)]
 
 
 def project_all(script: Script) -> Mapping[str, LocalMachine]:

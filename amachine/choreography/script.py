@@ -12,6 +12,8 @@ from typing import Any
 
 import attrs
 
+from amachine.errors import nearest
+
 __all__ = ["EXIT", "BranchDef", "Inform", "Place", "RegionDef", "SceneDef", "Script"]
 
 EXIT = "Exit"
@@ -124,6 +126,16 @@ class Script:
     """Never to reach an exit is meant."""
     closing: bool = False
     """A role that cannot tell that all is over is done when every peer that it could hear from has said goodbye."""
+
+    def role_named(self, role: type | str) -> str:
+        """The name of one of its roles, given by name or class. Errors: `LookupError`, with the nearest."""
+        name = role if isinstance(role, str) else str(getattr(role, "__name__", role))
+        if name not in self.roles:
+            known = ", ".join(self.roles)
+            raise LookupError(
+                f"{self.name} has no role {name}{nearest(name, self.roles)}; there are: {known}"
+            )
+        return name
 
     def branches(self) -> Iterator[tuple[SceneDef, BranchDef]]:
         """Every branch, with its scene."""

@@ -19,7 +19,6 @@ from amachine.choreography.project import project
 from amachine.choreography.reading import Reading
 from amachine.choreography.scenes import reader as scenes
 from amachine.choreography.script import Inform, Script
-from amachine.errors import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,12 +180,7 @@ class Choreography:
 
     def role_name(self, role: Role) -> str:
         """The name of a role that is given by name or class. Errors: `LookupError`, with the nearest; of another class, too."""
-        name = role if isinstance(role, str) else str(getattr(role, "__name__", role))
-        if name not in self.script.roles:
-            known = ", ".join(self.script.roles)
-            raise LookupError(
-                f"{self.name} has no role {name}{nearest(name, self.script.roles)}; there are: {known}"
-            )
+        name = self.script.role_named(role)
         mine = self.roles.get(name)
         if isinstance(role, type) and mine is not None and mine.__name__ == name and mine is not role:
             raise LookupError(
@@ -277,10 +271,9 @@ class Choreography:
         Errors: `PlayFailed` when a role did not come to an exit, unless `raise_errors` is False; its cause is what a function
         raised. `LookupError` as `play` has it.
         """
-        from amachine.choreography.playing.play import run_local
+        from amachine.choreography.playing.endings import PlayFailed
 
-        return await run_local(
-            self,
+        play = self.play(
             cast,
             engine=engine,
             machines=machines,
@@ -288,8 +281,12 @@ class Choreography:
             patience=patience,
             understudies=understudies,
             wire=wire,
-            raise_errors=raise_errors,
         )
+        async with play:
+            outcome = await play.ended()
+        if raise_errors and outcome.failed:
+            raise PlayFailed(outcome) from outcome.error
+        return outcome
 
     async def run_many(
         self,

@@ -10,7 +10,7 @@ import pytest
 
 from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed
 from amachine.choreography.playing.events import Event, StageTracer, Step
-from amachine.choreography.playing.play import Play, run_local
+from amachine.choreography.playing.play import Play
 from amachine.choreography.playing.stage import Stage
 from amachine.choreography.script import Script
 from amachine.choreography.wire.codec import Unsendable
@@ -54,7 +54,11 @@ async def test_every_role_does_the_same_on_a_stage_a_table_a_machine_and_over_th
     for how in ("stage", "table", "machine", "wire"):
         seen, actors = Seen(), cast(script.roles)
         if how == "stage":
-            outcome = await run_local(choreography, actors, tracers=[seen])
+            stage = Stage(choreography.tables)
+            row = stage.watch(actors, session="on a stage", tracers=[seen])
+            await stage.run_all()
+            assert row.outcome is not None
+            outcome = row.outcome
         else:
             engine: Any = "machine" if how == "machine" else "table"
             play = Play(choreography, actors, engine=engine, tracers=[seen], wire=how == "wire")
@@ -108,7 +112,7 @@ def _ticks(play: Play, role: str) -> dict[str, int]:
 async def test_a_session_that_a_stage_hands_over_is_played_to_its_end(turns: int) -> None:
     script = show()
     choreography, alone, actors = acted(script), cast(script.roles), cast(script.roles)
-    await run_local(choreography, alone)
+    await choreography.run_local(alone)
     stage = Stage(choreography.tables)
     row = stage.add(actors)
     stage.run(turns)
@@ -125,18 +129,18 @@ async def test_an_outcome_tells_who_ended_where_and_why() -> None:
 
     script = two_phase()
     choreography = acted(script)
-    fine = await run_local(choreography, cast(script.roles))
+    fine = await choreography.run_local(cast(script.roles))
     assert (fine.exit, fine.failed, fine.error) == ("Done", False, None)
     assert str(fine) == "two_phase:\n  k: Done\n  x: Done\n  y: Done"
     with pytest.raises(PlayFailed) as caught:
-        await run_local(choreography, cast(script.roles, x={"VoteX.send": boom}), engine="machine")
+        await choreography.run_local(cast(script.roles, x={"VoteX.send": boom}), engine="machine")
     outcome = caught.value.outcome
     assert isinstance(caught.value.__cause__, ValueError)
     assert outcome["x"] == Ending("x", "Aborted", "VoteX.send raised ValueError: boom", outcome.error)
     assert outcome.exit is None
     assert "x: Aborted (VoteX.send raised ValueError: boom)" in str(caught.value)
     assert outcome["k"].why.startswith("x was lost: VoteX.send raised ValueError: boom; k still needed x in ")
-    quiet = await run_local(choreography, cast(script.roles, x={"VoteX.send": boom}), raise_errors=False)
+    quiet = await choreography.run_local(cast(script.roles, x={"VoteX.send": boom}), raise_errors=False)
     assert quiet.failed
 
 
@@ -161,7 +165,7 @@ def test_the_exit_of_the_whole_is_that_of_the_roles_that_can_tell() -> None:
 )
 async def test_a_cast_that_is_wrong_is_refused(given: dict[str, Any], text: str) -> None:
     with pytest.raises(LookupError, match=text):
-        await run_local(acted(pingpong()), given)
+        await acted(pingpong()).run_local(given)
 
 
 async def test_roles_that_have_not_ended_when_a_play_is_left_are_cancelled() -> None:

@@ -16,7 +16,6 @@ from amachine.choreography.playing.agreement import company
 from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed
 from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
 from amachine.choreography.playing.ground import Ground
-from amachine.choreography.playing.play import Playable, role_name
 from amachine.choreography.playing.player import Player
 from amachine.choreography.playing.returning import Returning, starts_of
 from amachine.choreography.playing.seat import TableSeat
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from amachine.choreography.playing.machines import MachineSeat
     from amachine.choreography.playing.own import AsMachine
     from amachine.choreography.playing.peers import Peer
+    from amachine.choreography.playing.play import Playable
     from amachine.choreography.playing.returning import Again, Keep
     from amachine.choreography.playing.seat import Seat
     from amachine.machine import Machine
@@ -76,9 +76,9 @@ class Joined:
     ) -> None:
         script = choreography.script
         self.choreography = choreography
-        self.role: str = role_name(script, role)
+        self.role: str = script.role_named(role)
         self.channels: dict[str, Channel] = {
-            role_name(script, peer): channel for peer, channel in channels.items()
+            script.role_named(peer): channel for peer, channel in channels.items()
         }
         self._check(restarts=again is not None or keep is not None)
         self._resume = None if resume is None else starts_of(choreography.tables[self.role].machine, resume)

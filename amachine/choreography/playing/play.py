@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import anyio
 
-from amachine.choreography.playing.endings import Outcome, PlayFailed
+from amachine.choreography.playing.endings import Outcome
 from amachine.choreography.playing.ground import Ground
 from amachine.choreography.playing.memory import LocalChannel, over_the_wire, put_under_way
 from amachine.choreography.playing.overseeing import standing, under_way
@@ -21,7 +21,6 @@ from amachine.choreography.playing.seat import TableSeat
 from amachine.choreography.playing.understudies import LocalUnderstudies
 from amachine.choreography.playing.watching import Watchers, of_machines
 from amachine.choreography.seeing.stuck import Stuck
-from amachine.errors import nearest
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from amachine.machine import Machine
     from amachine.tracers.base import Tracer
 
-__all__ = ["Play", "Playable", "by_role", "role_name", "run_local"]
+__all__ = ["Play", "Playable", "by_role"]
 
 _sessions = count(1)
 
@@ -228,7 +227,7 @@ class Play:
 
         Errors: `LookupError` when there is no such role.
         """
-        name = role_name(self.choreography.script, role)
+        name = self.choreography.script.role_named(role)
         self.players[name].vanish(why)
         for other, player in self.players.items():
             if other != name:
@@ -246,7 +245,7 @@ class Play:
         """
         from amachine.choreography.playing.looking import machine_of
 
-        player = self.players[role_name(self.choreography.script, role)]
+        player = self.players[self.choreography.script.role_named(role)]
         if isinstance(player.seat, TableSeat) and not player.seat.ticks:  # it has not begun
             player.take_seat(self._machine_seat(player.role))
         return machine_of(player, tracers=self._machine_tracers, parent=self.supervisor)
@@ -275,54 +274,10 @@ def own_machines(choreography: Playable, machines: Mapping[Any, AsMachine] | Non
     return {role: settled(choreography.tables[role].machine, own) for role, own in given.items()}
 
 
-def role_name(script: Script, role: Any) -> str:
-    """The name of a role that is given by name or class. Errors: `LookupError`, with the nearest."""
-    name: str = role if isinstance(role, str) else role.__name__
-    if name not in script.roles:
-        known = ", ".join(script.roles)
-        raise LookupError(
-            f"{script.name} has no role {name}{nearest(name, script.roles)}; there are: {known}"
-        )
-    return name
-
-
 def by_role(script: Script, given: Mapping[Any, Any], *, complete: bool) -> dict[str, Any]:
     """What is given by role, in the order of the script. Errors: `LookupError` for a role that is not there, or is missing."""
-    named = {role_name(script, role): value for role, value in given.items()}
+    named = {script.role_named(role): value for role, value in given.items()}
     missing = [role for role in script.roles if role not in named]
     if complete and missing:
         raise LookupError(f"{script.name} cannot be played: nobody plays {' or '.join(missing)}")
     return {role: named[role] for role in script.roles if role in named}
-
-
-async def run_local(
-    choreography: Playable,
-    cast: Mapping[Any, Any],
-    *,
-    engine: Literal["table", "machine"] = "table",
-    machines: Mapping[Any, AsMachine] | None = None,
-    tracers: Iterable[Tracer] = (),
-    patience: float | None = None,
-    understudies: Mapping[Any, Callable[[], Any]] | None = None,
-    wire: bool = False,
-    raise_errors: bool = True,
-) -> Outcome:
-    """Play a whole session in this process, and say how it ended. Options: as those of `Play`.
-
-    Errors: `PlayFailed` when a role did not come to an exit, unless `raise_errors` is False; its cause is what a function raised.
-    """
-    play = Play(
-        choreography,
-        cast,
-        engine=engine,
-        machines=machines,
-        tracers=tracers,
-        patience=patience,
-        understudies=understudies,
-        wire=wire,
-    )
-    async with play:
-        outcome = await play.ended()
-    if raise_errors and outcome.failed:
-        raise PlayFailed(outcome) from outcome.error
-    return outcome

@@ -20,7 +20,7 @@ from amachine.choreography.wire.channel import CONTROL_LIMIT, WireChannel, read_
 from amachine.choreography.wire.codec import LIMIT
 from amachine.choreography.wire.framing import KINDS, Head, Parser, pack
 from amachine.choreography.wire.handshake import HELLO_LIMIT, HandshakeError, Hello, Resume, VersionMismatch
-from amachine.choreography.wire.wiring import Played, Wiring, role_named, wiring_of
+from amachine.choreography.wire.wiring import Played, Wiring, wiring_of
 from amachine.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Connection:
         `HandshakeError` with what the other end said, or if it said nothing within `terms.patience`.
         """
         wiring = wiring_of(choreography)
-        names = role_named(wiring.script, me), role_named(wiring.script, peer)
+        names = wiring.script.role_named(me), wiring.script.role_named(peer)
         mine = self.hello(wiring, *names, session or uuid4().hex, token=self._token, resume=resume)
         if mine.role == mine.to:
             raise HandshakeError(f"both ends play {mine.role}: one of them must play another role")

@@ -13,7 +13,7 @@ import attrs
 from amachine.choreography.wire.answers import Answer, Awaited
 from amachine.choreography.wire.connection import Connection, Pipe
 from amachine.choreography.wire.handshake import HandshakeError, Hello, Resume, first_refusal, second_refusal
-from amachine.choreography.wire.wiring import Played, Wiring, role_named, wiring_of
+from amachine.choreography.wire.wiring import Played, Wiring, wiring_of
 from amachine.errors import nearest
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Listener:
         `VersionMismatch` if its peer has another script, or `HandshakeError` if it does not fit otherwise.
         """
         wiring = wiring_of(choreography)
-        names = role_named(wiring.script, me), role_named(wiring.script, peer)
+        names = wiring.script.role_named(me), wiring.script.role_named(peer)
         if names[0] == names[1]:
             raise HandshakeError(f"both ends play {names[0]}: one of them must play another role")
         waiting = Awaited()

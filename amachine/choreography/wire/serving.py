@@ -17,7 +17,6 @@ from amachine.choreography.playing.doing import failure_of
 from amachine.choreography.playing.endings import Ending
 from amachine.choreography.playing.frames import Frame, Kind
 from amachine.choreography.playing.joining import Joined
-from amachine.choreography.playing.play import Playable, role_name
 from amachine.choreography.playing.seat import ABORTED
 from amachine.choreography.wire.listening import Expected, Listener
 from amachine.choreography.wire.opening import TERMS, Transport, listen, tasks
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from amachine.choreography.playing.play import Playable
     from amachine.choreography.wire.channel import WireChannel
     from amachine.choreography.wire.handshake import HandshakeError
     from amachine.choreography.wire.terms import Terms
@@ -274,7 +274,7 @@ async def serving(
     **options: Unpack[Options],
 ) -> AsyncGenerator[Server]:
     """As `serve`, with everybody who connects to a listener: one may serve several choreographies, and several roles."""
-    name = role_name(choreography.script, role)
+    name = choreography.script.role_named(role)
     server = Server(listener, choreography, name, make_context, options)
     async with tasks() as server.group:
         try:

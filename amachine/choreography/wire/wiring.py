@@ -14,9 +14,8 @@ import attrs
 from amachine.choreography.canonical import fingerprint, numbering
 from amachine.choreography.script import Script
 from amachine.choreography.wire.codec import STANDARD, Codec, Decode, Encode, Unsendable
-from amachine.errors import nearest
 
-__all__ = ["Branch", "Played", "Scripted", "Wiring", "role_named", "wiring_of"]
+__all__ = ["Branch", "Played", "Scripted", "Wiring", "wiring_of"]
 
 SCENES = 0x1_0000
 BRANCHES = 0x100
@@ -103,14 +102,3 @@ def wiring_of(played: Played) -> Wiring:
             found = Wiring(played.script, played.codec or STANDARD)
         _MADE[played] = found
     return found
-
-
-def role_named(script: Script, role: type | str) -> str:
-    """The name of a role that is given by name or class. Errors: `LookupError`, with the nearest."""
-    name = role if isinstance(role, str) else role.__name__
-    if name not in script.roles:
-        known = ", ".join(script.roles)
-        raise LookupError(
-            f"{script.name} has no role {name}{nearest(name, script.roles)}; there are: {known}"
-        )
-    return name
