@@ -35,6 +35,7 @@ from tests.naive import (
     NaiveWait,
     resolve,
 )
+from tests.thorough import MORE
 
 NAMES = ("A", "B", "C", "D", "E")
 MUTATIONS = ("add", "remove", "set", "toggle")
@@ -410,7 +411,7 @@ class Beside(RuleBasedStateMachine):
 
 def test_the_machine_does_what_the_naive_one_does() -> None:
     run_state_machine_as_test(
-        Beside, settings=settings(max_examples=150, stateful_step_count=12, deadline=None)
+        Beside, settings=settings(max_examples=40 * MORE, stateful_step_count=12, deadline=None)
     )
 
 

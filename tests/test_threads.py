@@ -21,6 +21,7 @@ import pytest
 
 from amachine import Check, Event, Machine, MachineClosed, Result, Status, Tracer, WaitError
 from amachine.handed import Lock
+from tests.thorough import MORE
 
 THREADS = 8
 SECONDS = 300.0
@@ -110,7 +111,7 @@ def crowd(machine: Machine, count: int) -> list[Caller]:
 
 
 def test_eight_threads_lose_no_mutation_do_none_twice_and_each_gets_its_own_answer(hasty: None) -> None:
-    count = 100_000
+    count = 20_000 * MORE
     machine = Machine.of(CROWD, "m", queue_limit=None)
     callers = crowd(machine, count)
     assert not machine.queue
@@ -126,7 +127,7 @@ def test_eight_threads_lose_no_mutation_do_none_twice_and_each_gets_its_own_answ
 
 
 def test_at_the_default_limit_every_refusal_is_accounted_for(hasty: None) -> None:
-    count = 20_000
+    count = 4_000 * MORE
     machine = Machine.of(CROWD, "m", handlers=[{"ExceptionState": accept}])
     callers = crowd(machine, count)
     full = {True: 0, False: 0}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,8 +12,7 @@ from amachine.choreography.playing.endings import Outcome
 from amachine.choreography.playing.events import Event, StageTracer, Step
 from amachine.choreography.playing.play import Play
 from amachine.choreography.whole import Engine
-
-MANY = int(os.environ.get("AMACHINE_SCRIPTS", "1"))
+from tests.thorough import MORE
 
 Cast = Callable[[], Mapping[Any, Any]]
 """Makes those who play, anew for every play."""
@@ -54,7 +52,7 @@ async def killed_everywhere(
 ) -> list[Killed]:
     """Kill each role at each step of a play that would end well; of a long one, at some steps, so that there are `most` deaths.
 
-    AMACHINE_SCRIPTS multiplies those. Each play ends `within` so many seconds. What any end has to be is asserted here;
+    AMACHINE_MORE multiplies those. Each play ends `within` so many seconds. What any end has to be is asserted here;
     what else is to be said of them, the caller says.
     """
     roles = choreography.script.roles
@@ -64,7 +62,7 @@ async def killed_everywhere(
     assert steps
     assert not whole.outcome.failed
     deaths = [(role, step) for step in range(1, steps + 1) for role in roles]
-    stride = max(1, len(deaths) // (most * MANY))
+    stride = max(1, len(deaths) // (most * MORE))
     while stride > 1 and len(roles) % stride == 0:
         stride += 1  # else some role would never die
     for role, step in deaths[::stride]:

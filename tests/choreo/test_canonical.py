@@ -32,8 +32,9 @@ from amachine.choreography.canonical import (
 from amachine.choreography.script import BranchDef, Inform, RegionDef, SceneDef, Script
 from amachine.choreography.typenames import Opaque, payload_name
 from tests.choreo.built import Final, pingpong, sendfile, show, two_phase
+from tests.thorough import MORE
 
-EXAMPLES = 20 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))
+EXAMPLES = 20 * MORE
 
 
 def changed(script: Script, scene: str, **parts: Any) -> Script:

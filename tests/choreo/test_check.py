@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import os
 from collections.abc import Callable
 
 import attrs
@@ -19,8 +18,9 @@ from amachine.choreography.project import project_all
 from amachine.choreography.script import Inform, Script
 from tests.choreo.built import pingpong, sendfile, show, two_phase
 from tests.choreo.scripts import scripts
+from tests.thorough import MORE
 
-EXAMPLES = 60 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))
+EXAMPLES = 60 * MORE
 
 
 UNTOLD = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import math
-import os
 import socket
 import sys
 from typing import Annotated, Any, Literal, cast
@@ -21,8 +20,9 @@ from amachine.choreography.builder import Builder
 from amachine.choreography.wire.codec import LIMIT, STANDARD, Decode, Encode, Standard, Unsendable, problem
 from amachine.choreography.wire.wiring import Wiring, wiring_of
 from tests.choreo.built import Final, sendfile
+from tests.thorough import MORE
 
-MANY = 25 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))
+MANY = 25 * MORE
 
 
 @dataclasses.dataclass

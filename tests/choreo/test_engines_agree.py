@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,6 +23,7 @@ from tests.choreo import plays
 from tests.choreo.acted import acted, cast
 from tests.choreo.built import pingpong, sendfile
 from tests.choreo.scripts import by_lot
+from tests.thorough import MORE
 from tests.virtual import anyio_backend as anyio_backend
 
 PLAYS = {name: getattr(plays, name) for name in ("PINGPONG", "SEND_FILE", "TWO_PHASE", "SHOW", "SALE")}
@@ -143,7 +143,7 @@ async def test_the_machine_of_the_session_knows_how_it_ended_for_each_role() -> 
     assert play.supervisor.active == ("CustomerDone", "ShopDone", "BankLost", "AnyLost")
 
 
-SCRIPTS = 8 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))
+SCRIPTS = 8 * MORE
 
 
 async def test_random_scripts_go_the_same_way_on_both_also_when_somebody_is_lost() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -30,9 +29,9 @@ from examples import http_request, two_phase_commit
 from examples.http_request import SITE, Client, Server, visit, web
 from examples.random_pingpong_2pc import Alice, Bob, Charlie, Count, Selector, Start, show
 from examples.two_phase_commit import Desk, Flight, Hotel, Kill, trip
+from tests.thorough import MORE
 
 ROOT = Path(__file__).resolve().parents[2]
-MANY = int(os.environ.get("AMACHINE_SCRIPTS", "1"))
 
 
 def cast_of(whole: Choreography) -> Mapping[type, Any]:
@@ -97,7 +96,7 @@ async def test_whoever_dies_at_whatever_step_all_others_end_and_say_why(name: st
     counted = Counted()
     await whole.run_local(cast_of(whole), tracers=[counted])
     for role in whole.script.roles:
-        for at in range(1, counted.steps + 1, max(1, stride // MANY)):
+        for at in range(1, counted.steps + 1, max(1, stride // MORE)):
             outcome = await killed(whole, cast_of(whole), role, at)
             assert set(outcome) == {*whole.script.roles}
             for other, ending in outcome.items():

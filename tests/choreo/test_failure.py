@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +14,8 @@ from amachine.choreography.playing.play import Play
 from amachine.choreography.script import Script
 from tests.choreo.acted import acted, cast
 from tests.choreo.built import pingpong, sendfile, show, two_phase
+from tests.thorough import MORE
 from tests.virtual import anyio_backend as anyio_backend
-
-MANY = int(os.environ.get("AMACHINE_SCRIPTS", "1"))
 
 PLAYS: dict[str, tuple[Script, int]] = {
     "pingpong": (pingpong(), 1),
@@ -58,7 +56,7 @@ async def test_a_role_that_dies_at_any_step_ends_every_other_in_a_state_that_say
     name: str, engine: str
 ) -> None:
     script, stride = PLAYS[name]
-    stride = max(1, stride * (2 if engine == "machine" else 1) // MANY)
+    stride = max(1, stride * (2 if engine == "machine" else 1) // MORE)
     choreography = acted(script)
     whole, steps = await killed_at(choreography, script.roles[0], 0, engine)
     assert not whole.failed

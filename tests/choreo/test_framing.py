@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tracemalloc
 
 import pytest
@@ -12,8 +11,9 @@ from hypothesis import strategies as st
 from amachine.choreography.playing.frames import Kind
 from amachine.choreography.wire.framing import HEAD, MASK, ROOM, Head, Parser, pack, unwrapped
 from amachine.errors import ProtocolError
+from tests.thorough import MORE
 
-MANY = 40 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))
+MANY = 40 * MORE
 LONG = 100_000
 
 

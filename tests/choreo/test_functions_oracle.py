@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -16,8 +15,9 @@ from amachine.choreography.playing.stage import Stage
 from amachine.choreography.project import project_all
 from tests.choreo import functions_plays as plays
 from tests.choreo.test_functions_mistakes import COMMON, stage
+from tests.thorough import MORE
 
-MANY = 6 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))
+MANY = 6 * MORE
 
 ROLES = """
 from enum import Enum

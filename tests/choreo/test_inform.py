@@ -25,8 +25,9 @@ from amachine.choreography.project import project_all
 from amachine.choreography.script import Inform, Script
 from tests.choreo.built import pingpong, sendfile, show, two_phase
 from tests.choreo.scripts import by_lot, scripts
+from tests.thorough import MORE
 
-EXAMPLES = 40 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))
+EXAMPLES = 40 * MORE
 
 
 def sound(script: Script) -> bool:
@@ -89,7 +90,7 @@ def small(count: int) -> Iterator[Script]:
 
 @pytest.mark.parametrize("counted", [False, True], ids=["by weights", "by a profile"])
 def test_of_small_scripts_nothing_cheaper_can_be_found_by_trying_all(counted: bool) -> None:
-    for script in small(10 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))):
+    for script in small(10 * MORE):
         keys = sorted(frequencies(script))
         profile = {key: float(1 + (5 * at) % 7) for at, key in enumerate(keys)} if counted else None
         prices = profile or frequencies(script)

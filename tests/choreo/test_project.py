@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
 
 import attrs
@@ -21,8 +20,9 @@ from amachine.choreography.project import project, project_all
 from amachine.choreography.script import EXIT, Inform, Script
 from tests.choreo.built import pingpong, sendfile, show, two_phase
 from tests.choreo.scripts import scripts
+from tests.thorough import MORE
 
-EXAMPLES = 40 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))
+EXAMPLES = 40 * MORE
 
 
 def names(machine: LocalMachine) -> list[str]:

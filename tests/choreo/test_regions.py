@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Mapping
 from itertools import combinations
@@ -22,6 +21,7 @@ from amachine.choreography.playing.player import Player
 from amachine.choreography.script import Script
 from tests.choreo.acted import Actor, acted, cast
 from tests.choreo.alone import Alone, closed
+from tests.thorough import MORE
 from tests.virtual import anyio_backend as anyio_backend
 
 ENGINES = ["table", "machine"]
@@ -182,7 +182,7 @@ async def test_a_second_loss_at_any_moment_lets_nobody_wait(engine: Any) -> None
     script = ring()
     _, whole = await killing(script, {5: "d"}, engine, kind=object)
     rng = random.Random(engine)
-    for _ in range(8 * int(os.environ.get("AMACHINE_SCRIPTS", "1"))):
+    for _ in range(8 * MORE):
         first, second, other = rng.randrange(1, whole.seen + 1), rng.randrange(1, 12), rng.choice("abce")
         outcome, _ = await killing(script, {first: "d", first + second: other}, engine, kind=object)
         for role, ending in outcome.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import anyio
@@ -16,11 +15,12 @@ from amachine.choreography.wire.terms import Terms
 from amachine.errors import ProtocolError
 from tests.choreo.linked import MemoryPipe, Opens, piped
 from tests.choreo.plays import PINGPONG, Alice, Bob
+from tests.thorough import MORE
 from tests.virtual import anyio_backend as anyio_backend
 
 PLAY = Choreography(PINGPONG.start, roles=PINGPONG.roles, patience=20)
 TERMS = Terms(beat=1, patience=5)
-STEP = max(1, 23 // int(os.environ.get("AMACHINE_SCRIPTS", "1")))
+STEP = max(1, 23 // MORE)
 
 Alter = Callable[[int, bytes], bytes]
 
