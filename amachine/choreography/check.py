@@ -27,13 +27,14 @@ import attrs
 from amachine._bits import bits
 from amachine.choreography.diagnostics import Diagnostic, Level
 from amachine.choreography.knowledge.ahead import ahead
+from amachine.choreography.knowledge.parting import parting
 from amachine.choreography.knowledge.plot import Edge, Plot, Spent
 from amachine.choreography.knowledge.sight import Sight
 from amachine.choreography.knowledge.structure import structure
 from amachine.choreography.knowledge.witness import told
 
 if TYPE_CHECKING:
-    from amachine.choreography.script import RegionDef, Script
+    from amachine.choreography.script import Script
 
 __all__ = ["Fault", "check", "circles", "faults", "first_frames", "knowledge", "races", "starts", "structure"]
 
@@ -55,7 +56,7 @@ def check(script: Script) -> tuple[Diagnostic, ...]:
 
 
 def knowledge(script: Script) -> tuple[Diagnostic, ...]:
-    """What roles do not know but must (AMC401–406, 118), recoveries included; and who may run ahead (AMC120).
+    """What roles do not know but must (AMC401–406, 118, 119), recoveries included; and who may run ahead (AMC120).
 
     Every name in the script must lead somewhere: `structure` found no errors.
     """
@@ -87,7 +88,7 @@ def knowledge(script: Script) -> tuple[Diagnostic, ...]:
     found += more
     if script.closing:
         found += [_stuck_at_the_end(*each) for each in circles(script, sights)]
-    found += _gone_before(script, plot, sights)
+    found += parting(script, plot, sights)
     return (*found, *ahead(plot))
 
 
@@ -308,28 +309,3 @@ def _circle(after: Mapping[str, set[str]]) -> list[str]:
                     last[next] = name
                     queue.append(next)
     return []
-
-
-def _gone_before(script: Script, plot: Plot, sights: dict[str, Sight]) -> Iterator[Diagnostic]:
-    """AMC118: who is through while others are still in a region cannot help to recover it."""
-    for region in script.regions.values():
-        inside = plot.mask(id for id in script.scenes if region.name in script.innermost(id))
-        for lost, goes_to in region.on_lost:
-            for role, sight in sights.items():
-                if role != lost and _leaves(script, sight, inside) and _cast_in(sight, plot.number[goes_to]):
-                    yield _left(region, role, lost)
-
-
-def _left(region: RegionDef, role: str, lost: str) -> Diagnostic:
-    text = f"{role} may be through before {region.name} is over, but has a part in what follows when {lost} is lost there"
-    hint = f"let {role} hear of the end of {region.name}; else nothing is recovered from then on"
-    return Diagnostic("AMC118", text, Level.WARNING, role=role, hint=hint, place=region.place)
-
-
-def _leaves(script: Script, sight: Sight, inside: int) -> bool:
-    moments = sight.moments(sight.plot.number[script.start])
-    return any(around & inside and not sight.steps(around) for _, around in moments)
-
-
-def _cast_in(sight: Sight, start: int) -> bool:
-    return bool(sight.steps(sight.around(start)))

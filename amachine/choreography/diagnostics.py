@@ -33,6 +33,7 @@ CODES: dict[str, str] = {
     "AMC116": "a region that is not there, is inside of itself, or is given twice where to go on",
     "AMC117": "a region that starts again, but has several first scenes",
     "AMC118": "a role that may be through before a region is over whose recovery needs it",
+    "AMC119": "a step out of a region after which a loss may lead those who heard and those who did not to different exits",
     "AMC120": "a sender that can run ahead of the others without bound",
     # What is done in them.
     "AMC201": "a scene without send",

@@ -236,6 +236,39 @@ def test_who_is_through_before_a_region_is_over_is_warned_of() -> None:
     )
 
 
+def booking(*, decides_inside: bool, lost: str = "k", waits: bool = True) -> Script:
+    """Two voters and who decides. Those of a region roll back when somebody is lost."""
+    b = Builder()
+    b.region("Open", {lost: "RolledBack"})
+    decide = b.scene("Decide", "k", region="Open" if decides_inside else None)
+    decide.branch("commit", to=("a", "b") if waits else "a", next="Committed" if waits else "RolledBack")
+    decide.branch("abort", to=("a", "b") if waits else "a", next="RolledBack")
+    vote = b.scene("VoteB", "b", region="Open").branch("vote", bool, to="k", next=decide)
+    first = b.scene("VoteA", "a", region="Open").branch("vote", bool, to="k", next=vote)
+    return b.script("booking", first, roles=("k", "a", "b"), exits=("Exit", "Committed", "RolledBack"))
+
+
+def test_roles_that_may_part_in_different_ways_after_a_loss_are_warned_of() -> None:
+    (found,) = (each for each in check(booking(decides_inside=True)) if each.code == "AMC119")
+    assert (found.level, found.role, found.scene) == (Level.WARNING, "a", "Decide")
+    assert found.text == (
+        "if k is lost before everybody has heard of Decide.commit (a, b), those who have not go on from Open to RolledBack, "
+        "though others may come to Committed"
+    )
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(booking(decides_inside=False), id="the region ends before the decision"),
+        pytest.param(booking(decides_inside=True, waits=False), id="all ways lead to one exit"),
+        pytest.param(booking(decides_inside=True, lost="b"), id="nobody waits for who is lost"),
+    ],
+)
+def test_roles_that_go_the_same_way_after_a_loss_are_not_warned_of(script: Script) -> None:
+    assert not [each for each in check(script) if each.code == "AMC119"]
+
+
 # Goodbyes.
 
 
