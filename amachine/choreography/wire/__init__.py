@@ -1,4 +1,4 @@
-"""How frames travel between processes: `connect` to where another process does `listen`, and open sessions.
+"""How frames travel between processes: `connect` to where another process does `listen`, and open sessions; or `meet` all peers.
 
 Every session of a connection is a `Channel` of its own, for `choreography.join`; `serve` plays one role with everybody who
 comes. Names are loaded when they are first used: whoever only asks whether a type can travel needs no socket.
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from amachine.choreography.wire.connection import Connection
     from amachine.choreography.wire.handshake import HandshakeError, Resume, VersionMismatch
     from amachine.choreography.wire.listening import Listener
+    from amachine.choreography.wire.meeting import Where, meet
     from amachine.choreography.wire.opening import Transport, connect, listen
     from amachine.choreography.wire.serving import Caller, Server, serve, serving
     from amachine.choreography.wire.terms import Terms
@@ -22,6 +23,7 @@ _WHERE = {
     "connection": ("Connection",),
     "handshake": ("HandshakeError", "Resume", "VersionMismatch"),
     "listening": ("Listener",),
+    "meeting": ("Where", "meet"),
     "opening": ("Transport", "connect", "listen"),
     "serving": ("Caller", "Server", "serve", "serving"),
     "terms": ("Terms",),
@@ -42,9 +44,11 @@ __all__ = [
     "Unreadable",
     "Unsendable",
     "VersionMismatch",
+    "Where",
     "WireChannel",
     "connect",
     "listen",
+    "meet",
     "serve",
     "serving",
 ]
