@@ -183,7 +183,7 @@ async def show(human: str | None, seed: int) -> None:
     moves = [*max((each.board for each in cast.values()), key=len).items()]
     pictures = [picture(dict(moves[:n])) for n in range(1, len(moves) + 1)]
     Console(highlight=False).print(Columns(pictures, padding=(0, 3)))
-    print(outcome)
+    print(outcome, *(f"  {each} gave up" for each in outcome if outcome[each].state == "Done"), sep="\n")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ PING = "Ping[alice, bob, Exit]"
 FILE = sendfile()
 HERE = Path(__file__).parent
 BYE = Frame(Kind.BYE, data="done")
-QUICK = wire.Terms(patience=0.15)
+QUICK = wire.Terms(patience=0.5)
 
 
 @pytest.fixture(params=["asyncio auto", "asyncio anyio", "trio auto"])
