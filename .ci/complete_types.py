@@ -7,9 +7,17 @@ from typing import Any
 
 
 def _is_vague(symbol: dict[str, Any]) -> bool:
-    """Whether a type is left to be guessed. In `states` some are, on purpose: an annotation would bind users' own, too."""
+    """Whether a type is left to be guessed.
+
+    In `states` some are, on purpose: an annotation would bind users' own, too. And nobody names what loads names.
+    """
+    name: str = symbol["name"]
     unclear: bool = not symbol["isTypeKnown"] or symbol["isTypeAmbiguous"]
-    return unclear and not symbol["name"].startswith("amachine.states.")
+    return (
+        unclear
+        and not name.startswith("amachine.states.")
+        and not name.endswith((".__getattr__", ".__dir__"))
+    )
 
 
 def main() -> int:

@@ -5,8 +5,9 @@ Tracers that need more than the standard library are loaded when they are first 
 """
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from amachine._later import later
 from amachine.bound import BoundState
 from amachine.clock import Clock, Time
 from amachine.declare import Group, Phase, State, States, any_enter, any_state, exclusive, group, relate
@@ -51,27 +52,6 @@ if TYPE_CHECKING:
     from amachine.tracers.log import LogLevel, LogTracer, machine_log
     from amachine.tracers.recorder import Recorder
     from amachine.tracers.shown import ArgsMapper
-
-_LATER = {
-    "ArgsMapper": "amachine.tracers.shown",
-    "Breakpoint": "amachine.tracers.breakpoints",
-    "ConsoleTracer": "amachine.tracers.console",
-    "GaveUp": "amachine.retrying",
-    "Granted": "amachine.retrying",
-    "JsonlTracer": "amachine.tracers.jsonl",
-    "LogCapture": "amachine.tracers.capture",
-    "LogContext": "amachine.tracers.capture",
-    "LogLevel": "amachine.tracers.log",
-    "LogTracer": "amachine.tracers.log",
-    "Recorder": "amachine.tracers.recorder",
-    "RequestTimeout": "amachine.retrying",
-    "Requests": "amachine.requests",
-    "Retry": "amachine.retrying",
-    "Scope": "amachine.runtime",
-    "dump_on_crash": "amachine.tracers.crash",
-    "log_stack": "amachine.tracers.breakpoints",
-    "machine_log": "amachine.tracers.log",
-}
 
 __all__ = [
     "AmachineError",
@@ -143,13 +123,22 @@ __all__ = [
     "relate",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_LATER[name]), name)
+__getattr__, __dir__ = later(
+    __name__,
+    {
+        ".tracers.shown": ("ArgsMapper",),
+        ".tracers.breakpoints": ("Breakpoint", "log_stack"),
+        ".tracers.console": ("ConsoleTracer",),
+        ".retrying": ("GaveUp", "Granted", "RequestTimeout", "Retry"),
+        ".tracers.jsonl": ("JsonlTracer",),
+        ".tracers.capture": ("LogCapture", "LogContext"),
+        ".tracers.log": ("LogLevel", "LogTracer", "machine_log"),
+        ".tracers.recorder": ("Recorder",),
+        ".requests": ("Requests",),
+        ".runtime": ("Scope",),
+        ".tracers.crash": ("dump_on_crash",),
+    },
+)
 
 
 def _log_as_asked() -> None:

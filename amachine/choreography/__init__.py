@@ -3,8 +3,9 @@
 What is needed to write a choreography and to check it is loaded here; engines, channels and drawings when they are first named.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from amachine._later import later
 from amachine.choreography.diagnostics import CODES, ChoreographyError, Diagnostic, Level
 from amachine.choreography.functions.scripted import NotCalled, ScriptFunction, choreography
 from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed, StepTimeout, Violation
@@ -52,41 +53,6 @@ if TYPE_CHECKING:
     from amachine.choreography.seeing.drawing import DrawingError, Graph
     from amachine.choreography.seeing.stuck import Stuck
     from amachine.choreography.seeing.trace import Trace, TraceError, TraceFile
-
-_LATER = {
-    "Builder": "builder",
-    "SceneBuilder": "builder",
-    "fingerprint": "canonical",
-    "first_difference": "canonical",
-    "parse": "canonical",
-    "to_dict": "canonical",
-    "Report": "exploring",
-    "explore": "exploring",
-    "Give": "local",
-    "LocalMachine": "local",
-    "LocalState": "local",
-    "Take": "local",
-    "checkpoint": "playing.checkpoints",
-    "restore": "playing.checkpoints",
-    "Joined": "playing.joining",
-    "MachineSeat": "playing.machines",
-    "RoleMachine": "playing.machines",
-    "machine_type": "playing.machines",
-    "memory_pair": "playing.memory",
-    "AsMachine": "playing.own",
-    "Play": "playing.play",
-    "SessionMachine": "playing.session",
-    "Stage": "playing.stage",
-    "SentWrong": "playing.tables",
-    "Failure": "playing.tally",
-    "Tally": "playing.tally",
-    "DrawingError": "seeing.drawing",
-    "Graph": "seeing.drawing",
-    "Stuck": "seeing.stuck",
-    "Trace": "seeing.trace",
-    "TraceError": "seeing.trace",
-    "TraceFile": "seeing.trace",
-}
 
 __all__ = [
     "CODES",
@@ -162,16 +128,25 @@ __all__ = [
     "weight",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = later(
+    __name__,
+    {
+        ".builder": ("Builder", "SceneBuilder"),
+        ".canonical": ("fingerprint", "first_difference", "parse", "to_dict"),
+        ".exploring": ("Report", "explore"),
+        ".local": ("Give", "LocalMachine", "LocalState", "Take"),
+        ".playing.checkpoints": ("checkpoint", "restore"),
+        ".playing.joining": ("Joined",),
+        ".playing.machines": ("MachineSeat", "RoleMachine", "machine_type"),
+        ".playing.memory": ("memory_pair",),
+        ".playing.own": ("AsMachine",),
+        ".playing.play": ("Play",),
+        ".playing.session": ("SessionMachine",),
+        ".playing.stage": ("Stage",),
+        ".playing.tables": ("SentWrong",),
+        ".playing.tally": ("Failure", "Tally"),
+        ".seeing.drawing": ("DrawingError", "Graph"),
+        ".seeing.stuck": ("Stuck",),
+        ".seeing.trace": ("Trace", "TraceError", "TraceFile"),
+    },
+)

@@ -3,7 +3,9 @@
 Names are loaded when they are first used: pytest, Hypothesis and trio are needed only by the parts that are about them.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from amachine._later import later
 
 if TYPE_CHECKING:
     from amachine.exploring import Edge, Exploration, Move, Reached, explore
@@ -23,27 +25,6 @@ if TYPE_CHECKING:
     from amachine.testing.stories import recorder_of, recording, story
     from amachine.testing.strategies import MachineModel, mutations, schemas
     from amachine.testing.walking import Path, Stage, check_paths, paths, perform, walk
-
-_WHERE = {
-    "amachine.exploring": ("Edge", "Exploration", "Move", "Reached", "explore"),
-    "amachine.findings": ("Finding", "Findings", "Severity"),
-    "amachine.linting": ("lint",),
-    "amachine.testing.assertions": (
-        "assert_active",
-        "assert_error",
-        "assert_executed",
-        "assert_inactive",
-        "assert_no_error",
-        "assert_refused",
-        "assert_waits",
-    ),
-    "amachine.testing.clock": ("hold_clock", "run", "virtual_clock", "virtual_time"),
-    "amachine.testing.fixtures": ("Machines",),
-    "amachine.testing.walking": ("Path", "Stage", "check_paths", "paths", "perform", "walk"),
-    "amachine.testing.stories": ("recorder_of", "recording", "story"),
-    "amachine.testing.strategies": ("MachineModel", "mutations", "schemas"),
-}
-_LATER = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
     "Edge",
@@ -81,14 +62,25 @@ __all__ = [
     "walk",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_LATER[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = later(
+    __name__,
+    {
+        "amachine.exploring": ("Edge", "Exploration", "Move", "Reached", "explore"),
+        "amachine.findings": ("Finding", "Findings", "Severity"),
+        "amachine.linting": ("lint",),
+        ".assertions": (
+            "assert_active",
+            "assert_error",
+            "assert_executed",
+            "assert_inactive",
+            "assert_no_error",
+            "assert_refused",
+            "assert_waits",
+        ),
+        ".clock": ("hold_clock", "run", "virtual_clock", "virtual_time"),
+        ".fixtures": ("Machines",),
+        ".walking": ("Path", "Stage", "check_paths", "paths", "perform", "walk"),
+        ".stories": ("recorder_of", "recording", "story"),
+        ".strategies": ("MachineModel", "mutations", "schemas"),
+    },
+)

@@ -4,7 +4,9 @@ Every session of a connection is a `Channel` of its own, for `choreography.join`
 comes. Names are loaded when they are first used: whoever only asks whether a type can travel needs no socket.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from amachine._later import later
 
 if TYPE_CHECKING:
     from amachine.choreography.wire.channel import WireChannel
@@ -16,19 +18,6 @@ if TYPE_CHECKING:
     from amachine.choreography.wire.opening import Transport, connect, listen
     from amachine.choreography.wire.serving import Caller, Server, serve, serving
     from amachine.choreography.wire.terms import Terms
-
-_WHERE = {
-    "channel": ("WireChannel",),
-    "codec": ("Codec", "Standard", "Unreadable", "Unsendable"),
-    "connection": ("Connection",),
-    "handshake": ("HandshakeError", "Resume", "VersionMismatch"),
-    "listening": ("Listener",),
-    "meeting": ("Where", "meet"),
-    "opening": ("Transport", "connect", "listen"),
-    "serving": ("Caller", "Server", "serve", "serving"),
-    "terms": ("Terms",),
-}
-_LATER = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
     "Caller",
@@ -53,16 +42,17 @@ __all__ = [
     "serving",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = later(
+    __name__,
+    {
+        ".channel": ("WireChannel",),
+        ".codec": ("Codec", "Standard", "Unreadable", "Unsendable"),
+        ".connection": ("Connection",),
+        ".handshake": ("HandshakeError", "Resume", "VersionMismatch"),
+        ".listening": ("Listener",),
+        ".meeting": ("Where", "meet"),
+        ".opening": ("Transport", "connect", "listen"),
+        ".serving": ("Caller", "Server", "serve", "serving"),
+        ".terms": ("Terms",),
+    },
+)
