@@ -6,7 +6,13 @@ What is needed to write a choreography and to check it is loaded here; engines, 
 from typing import TYPE_CHECKING
 
 from amachine._later import later
-from amachine.choreography.diagnostics import CODES, ChoreographyError, Diagnostic, Level
+from amachine.choreography.diagnostics import (
+    CODES,
+    ChoreographyError,
+    ChoreographyWarning,
+    Diagnostic,
+    Level,
+)
 from amachine.choreography.functions.scripted import NotCalled, ScriptFunction, choreography
 from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed, StepTimeout, Violation
 from amachine.choreography.playing.events import (
@@ -64,6 +70,7 @@ __all__ = [
     "ChannelClosed",
     "Choreography",
     "ChoreographyError",
+    "ChoreographyWarning",
     "Diagnostic",
     "DrawingError",
     "Ending",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -10,7 +11,7 @@ import attrs
 from amachine.choreography.script import Place
 from amachine.errors import AmachineError
 
-__all__ = ["CODES", "ChoreographyError", "Diagnostic", "Level"]
+__all__ = ["CODES", "ChoreographyError", "ChoreographyWarning", "Diagnostic", "Level", "warn"]
 
 CODES: dict[str, str] = {
     # How scenes hang together.
@@ -131,6 +132,18 @@ class Diagnostic:
         for name, run in zip(("one run", "another"), self.witness, strict=False):
             lines.append(f"  {name}: {'; '.join(run) or '(nothing yet)'}")
         return "\n".join(lines)
+
+
+class ChoreographyWarning(UserWarning):
+    """Something in a choreography is doubtful: its author hears of it when it is made. It is in `warnings`, too."""
+
+
+def warn(found: Iterable[Diagnostic]) -> None:
+    """Issue the warnings among these, each as one of the line that it is about."""
+    for each in found:
+        if each.level is Level.WARNING:
+            text = str(attrs.evolve(each, place=None))
+            warnings.warn_explicit(text, ChoreographyWarning, each.file or "<choreography>", each.line or 0)
 
 
 class ChoreographyError(AmachineError):

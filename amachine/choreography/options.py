@@ -12,10 +12,13 @@ from amachine.errors import nearest
 if TYPE_CHECKING:
     from amachine.choreography.script import Script
 
-__all__ = ["End", "Policy", "see_options", "see_profile"]
+__all__ = ["End", "Engine", "Policy", "see_options", "see_profile"]
 
 Policy: TypeAlias = Literal["auto", "all", "declared"]
 """Who is told of choices: those who need it; everybody; nobody but whom the author named."""
+
+Engine: TypeAlias = Literal["table", "machine"]
+"""What the roles of a session are kept in."""
 
 End: TypeAlias = Literal["known", "bye"]
 """When a role ends: when it knows that all is over; or also when all whom it could hear from have said goodbye."""
@@ -30,10 +33,12 @@ def see_options(
     end: object = "known",
     patience: Any = None,
     codec: object = None,
+    engine: object = "table",
 ) -> None:
     """Errors: `TypeError` for what is of no use there, `ValueError` for values that there are not."""
     _one_of("end", end, get_args(End))
     _one_of("inform", inform, get_args(Policy))
+    _one_of("engine", engine, get_args(Engine))
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name={name!r}: a name is a text")
     for each in informs:

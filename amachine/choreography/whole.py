@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from amachine.choreography import check as checking
 from amachine.choreography import inform as informing
 from amachine.choreography.canonical import fingerprint
-from amachine.choreography.diagnostics import ChoreographyError, Diagnostic, Level
-from amachine.choreography.options import End, Policy, see_options, see_profile
+from amachine.choreography.diagnostics import ChoreographyError, Diagnostic, Level, warn
+from amachine.choreography.options import End, Engine, Policy, see_options, see_profile
 from amachine.choreography.places import caller
 from amachine.choreography.project import project
 from amachine.choreography.reading import Reading
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from amachine.tracers.base import Tracer
 
 __all__ = ["Cast", "Choreography", "Engine", "Role"]
-
-Engine: TypeAlias = Literal["table", "machine"]
 
 Role: TypeAlias = type | str
 """A role's class, or its name."""
@@ -151,6 +149,7 @@ class Choreography:
         self.diagnostics: tuple[Diagnostic, ...] = tuple(found)
         self.patience = patience
         self.codec = codec
+        warn(found)
 
     def __repr__(self) -> str:
         script = self.script

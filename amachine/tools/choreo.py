@@ -9,10 +9,12 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from amachine.choreography.diagnostics import ChoreographyWarning
 from amachine.errors import AmachineError
 from amachine.tools.colour import Parser, takes_colour
 from amachine.tools.target import NotFound
@@ -74,7 +76,9 @@ def run(options: argparse.Namespace) -> int:
         options.help_of()
         return 2
     try:
-        status: int = options.act(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ChoreographyWarning)  # `check` tells of them
+            status: int = options.act(options)
         return status
     except (NotFound, AmachineError, LookupError, OSError) as error:
         if isinstance(error, BrokenPipeError):

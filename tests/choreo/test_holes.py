@@ -10,7 +10,7 @@ import pytest
 
 from amachine.choreography import wire
 from amachine.choreography.builder import Builder
-from amachine.choreography.diagnostics import ChoreographyError
+from amachine.choreography.diagnostics import ChoreographyError, ChoreographyWarning
 from amachine.choreography.exploring import explore
 from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed
 from amachine.choreography.playing.joining import Joined
@@ -143,7 +143,9 @@ class Gift(Scene[Giver, Taker]):
 
 
 def test_a_payload_that_nobody_takes_is_told_when_the_choreography_is_made() -> None:
-    (found,) = Choreography(Gift, roles=[Giver, Taker]).warnings
+    with pytest.warns(ChoreographyWarning, match="Taker has no on_gift") as warned:
+        (found,) = Choreography(Gift, roles=[Giver, Taker]).warnings
+    assert (warned[0].filename, warned[0].lineno) == (found.file, found.line)
     assert (found.code, found.role, found.scene) == ("AMC203", "Taker", "Gift")
     assert "Taker has no on_gift" in found.text
     assert found.file is not None

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import attrs
 import pytest
 
 from amachine.choreography import wire
@@ -89,6 +91,79 @@ async def test_a_server_in_three_lines_plays_with_everybody_who_comes(transport:
     assert {ending.state for _, ending in ended} == {"Done"}
     assert len({caller.session for caller, _ in ended}) == 5
     assert all(caller.addresses["Sender"].startswith("127.0.0.1:") for caller, _ in ended)
+
+
+async def test_who_is_told_of_an_ending_may_take_its_time() -> None:
+    ended: list[Ending] = []
+
+    async def keep(_: Caller, ending: Ending) -> None:
+        await anyio.lowlevel.checkpoint()
+        ended.append(ending)
+
+    async with (
+        limited(),
+        wire.serve(PLAY, Bob, lambda _: Bob(), on_end=keep) as server,
+        wire.connect("127.0.0.1", server.port) as connection,
+    ):
+        channel = await connection.channel(PLAY, me=Alice, peer=Bob)
+        async with Joined(PLAY, Alice, Alice(), {Bob: channel}) as role:
+            await role.ended()
+        await server.drain()
+    assert [each.state for each in ended] == ["Done"]
+
+
+def bob(_: Caller) -> Bob:
+    """Somebody new in each session."""
+    return Bob()
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "error", "said"),
+    [
+        (
+            Bob(),
+            {},
+            TypeError,
+            "Bob is played with an object of its own in every session, not with Bob.*: lambda caller: Bob",
+        ),
+        (object, {}, TypeError, "object.* cannot be called with a Caller .*lambda caller: Bob"),
+        (
+            bob,
+            {"atonce": 3},
+            TypeError,
+            r"serve has no option atonce \(did you mean 'at_once'\?\)",
+        ),
+        (bob, {"engine": "tabel"}, ValueError, r"engine='tabel' \(did you mean 'table'\?\)"),
+        (bob, {"patience": 0}, ValueError, "patience=0: it is a number of seconds above 0"),
+    ],
+    ids=["an object", "a class", "no option", "engine", "patience"],
+)
+async def test_what_could_only_fail_in_every_session_is_refused_at_once(
+    make: Any, options: Any, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        async with limited(), wire.serve(PLAY, Bob, make, **options):
+            pass
+
+
+async def test_who_is_not_let_in_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "amachine")
+    newer = acted(attrs.evolve(two_phase(), closing=True))
+    terms = wire.Terms(patience=0.3)
+    async with limited(), wire.serve(VOTE, "k", lambda _: object(), token="t", terms=terms) as server:
+        async with wire.connect("127.0.0.1", server.port) as connection:
+            with pytest.raises(wire.HandshakeError):
+                await connection.channel(VOTE, me="x", peer="k")
+        async with wire.connect("127.0.0.1", server.port, token="t") as connection:
+            with pytest.raises(wire.VersionMismatch):
+                await connection.channel(newer, me="x", peer="k", session="s6")
+            channel = await connection.channel(VOTE, me="x", peer="k", session="s7")
+            with pytest.raises(ChannelClosed):
+                await channel.receive()
+    said = caplog.text
+    assert "was refused: x plays another version" in said
+    assert "was refused: a token is needed" in said
+    assert "y did not come to session 's7', of x at 127.0.0.1:" in said
 
 
 async def test_a_session_of_three_begins_when_all_have_come() -> None:

@@ -184,6 +184,21 @@ class First(Sends, Scene[Alice, Bob]):
     def on_yet(self, me, n): ...         # AMC212 warning First.yet is ignored, and yet there is on_yet
     def on_brings(self, me, n): ...
 """,
+    "deadlines": """
+class First(Scene[Alice, Bob]):
+    done: Msg[None, Second]
+    late: Msg[None, Second] = after(1)
+    def send(self, me: Alice) -> Sent:  # AMC212 First.late: First.send is no coroutine function, so after() cannot interrupt it
+        return self.done()
+class Second(Scene[Alice, Bob]):
+    done: Msg[None, Third]
+    late: Msg[None, Third] = after(1)
+    async def send(self, me: Alice) -> Sent: ...
+class Third(Scene[Alice, Bob]):
+    done: Msg[None, Exit]
+    late: Msg[None, Exit] = after(1)
+    def send(self, me: Alice) -> Awaitable[Sent]: ...
+""",
     "labels": """
 class First(Sends, Scene[Alice, Bob]):
     done: Msg[None, Exit]
@@ -244,7 +259,7 @@ def other():
     return End, Failed
 OtherEnd, OtherFailed = other()
 class First(Sends, Scene[Alice, Bob]):
-    done: Msg[None, Done]          # AMC216 First.done: no exit can be called Done
+    done: Msg[None, Done]          # AMC216 First.done: no exit can be called Done, as every role has that state
     gone: Msg[None, Aborted]       # AMC216 First.gone: no exit can be called Aborted
     one: Msg[None, End]
     two: Msg[None, OtherEnd]       # AMC216 First.two: two different classes are called End

@@ -283,7 +283,9 @@ class _Reader:
             raise Mistake("AMC216", f"{what}: two different classes are called {id}")
         if id in _TAKEN:
             kind = "scene" if isinstance(next, Applied) else "exit"
-            raise Mistake("AMC216", f"{what}: no {kind} can be called {id}, as every role has that state")
+            text = f"{what}: no {kind} can be called {id}, as every role has that state"
+            mend = "take Exit itself, which is Done, or another name" if id == "Done" else "take another name"
+            raise Mistake("AMC216", text, mend)
         return id
 
     def _act(self, scene: SceneDef, applied: Applied) -> None:

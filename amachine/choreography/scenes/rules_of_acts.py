@@ -97,6 +97,14 @@ def _look_at_send(
     if given not in (Sent, Any):
         text = f"{scene.name}.send gives back {called(given)}, and not one of its branches: Sent"
         say("AMC210", text, "return self.<label>(...)", place=send.place, role=sender)
+    timed = next((branch for branch in scene.branches if branch.after is not None), None)
+    if timed is not None and given is send.returns is Sent and not _is_async(send.bound):
+        text = f"{scene.name}.{timed.label}: {scene.name}.send is no coroutine function, so after() cannot interrupt it"
+        say("AMC212", text, "async def send", place=send.place, role=sender)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(inspect.unwrap(function))
 
 
 def _look_at_on(

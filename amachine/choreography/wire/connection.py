@@ -212,6 +212,7 @@ class Connection:
 
     def refuse(self, number: int, why: str) -> None:
         """Do not play with somebody who knocked."""
+        _log.info("%s was refused: %s", self.address, why)
         self._knocking.discard(number)
         self._write(Kind.ERR, number, said(Frame(Kind.ERR, data=why)))
 
@@ -237,9 +238,12 @@ class Connection:
         del self._openings[number]  # not before: what cannot be read ends the waiting, too
         wiring, mine = opening.wiring, opening.mine
         if theirs.fingerprint != wiring.fingerprint:
-            if not opening.differs:
+            error = VersionMismatch(handshake.difference(theirs, wiring.script), peer=mine.to)
+            if opening.differs:
+                _log.info("%s was refused: %s", self.address, error)
+            else:
                 self._write(Kind.HELLO, number, handshake.told(mine, wiring).encoded())
-            opening.answer.refused(VersionMismatch(handshake.difference(theirs, wiring.script), peer=mine.to))
+            opening.answer.refused(error)
             return
         why = handshake.second_refusal(theirs, wiring, mine.role)
         if why is None and theirs.role != mine.to:

@@ -6,12 +6,13 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
+from inspect import isawaitable, signature
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 import anyio
 import attrs
 
+from amachine.choreography.options import Engine, see_options
 from amachine.choreography.playing.agreement import company
 from amachine.choreography.playing.doing import failure_of
 from amachine.choreography.playing.endings import Ending
@@ -21,6 +22,7 @@ from amachine.choreography.playing.seat import ABORTED
 from amachine.choreography.wire.listening import Expected, Listener
 from amachine.choreography.wire.opening import TERMS, Transport, listen, tasks
 from amachine.choreography.wire.wiring import wiring_of
+from amachine.errors import nearest
 
 if TYPE_CHECKING:
     import ssl
@@ -62,6 +64,7 @@ class Server:
         make_context: MakeContext,
         options: Options,
     ) -> None:
+        _see(role, make_context, options)
         self.listener = listener
         self.group: TaskGroup
         """Where sessions run."""
@@ -74,7 +77,7 @@ class Server:
         self._make_context = make_context
         self._at_once = options.get("at_once", 1000)
         self._on_end = options.get("on_end")
-        self._engine: Literal["table", "machine"] = options.get("engine", "table")
+        self._engine: Engine = options.get("engine", "table")
         self._tracers = tuple(options.get("tracers", ()))
         self._patience = options.get("patience")
         self._arriving: dict[str, dict[str, WireChannel]] = {}
@@ -159,8 +162,12 @@ class Server:
         if self._arriving.get(session) is arrived:
             del self._arriving[session]
             missing = " and ".join(peer for peer in self._peers if peer not in arrived)
+            why = f"{missing} did not come to session {session!r}"
+            _log.info(
+                "%s, of %s", why, ", ".join(f"{each.peer} at {each.address}" for each in arrived.values())
+            )
             for channel in arrived.values():
-                channel.close(Frame(Kind.ERR, data=f"{missing} did not come to session {session!r}"))
+                channel.close(Frame(Kind.ERR, data=why))
 
     # What is played.
 
@@ -208,7 +215,9 @@ class Server:
                 self._idle = anyio.Event()
             if self._on_end is not None:
                 try:
-                    self._on_end(caller, ending)
+                    told = self._on_end(caller, ending)
+                    if isawaitable(told):
+                        await told
                 except BaseException as error:  # it is the user's function: others go on
                     if failure_of(error) is None:
                         raise
@@ -243,8 +252,9 @@ async def serve(
     """Play one role with everybody who comes, until this is left; many sessions at once.
 
     `make_context` makes what the role's functions get, for each session: it is called with a `Caller`, and may be a coroutine
-    function. `at_once` is how many sessions there may be. `on_end` is called with the caller and the `Ending` of each: what goes
-    wrong in one session ends that one only, and is told there. Who comes back to a session with `resume`, where a region starts
+    function. `at_once` is how many sessions there may be. `on_end` is called with the caller and the `Ending` of each, and may be
+    a coroutine function: what goes wrong in one session ends that one only, and is told there. Who was not let in, and sessions
+    to which somebody did not come, are logged as information. Who comes back to a session with `resume`, where a region starts
     again, is let in again. `engine`, `tracers` and `patience` are as those of `join`, all
     others as those of `listen`. `await server.drain()` lets nobody in any more, and waits for those who play.
     """
@@ -259,10 +269,31 @@ class Options(TypedDict, total=False):
     """How sessions are served."""
 
     at_once: int
-    on_end: Callable[[Caller, Ending], object] | None
-    engine: Literal["table", "machine"]
+    on_end: Callable[[Caller, Ending], object | Awaitable[object]] | None
+    engine: Engine
     tracers: Iterable[Tracer]
     patience: float | None
+
+
+def _see(role: str, make_context: Any, options: Options) -> None:
+    """Errors: `TypeError` and `ValueError`, for what could only fail in every session."""
+    for each in options:
+        if each not in Options.__annotations__:
+            raise TypeError(f"serve has no option {each}{nearest(each, Options.__annotations__)}")
+    see_options(patience=options.get("patience"), engine=options.get("engine", "table"))
+    mend = f"give it what makes one for each session: lambda caller: {role}()"
+    if not callable(make_context):
+        raise TypeError(
+            f"{role} is played with an object of its own in every session, not with {make_context!r}: {mend}"
+        )
+    try:
+        takes = signature(make_context)
+    except (TypeError, ValueError):
+        return  # of something built in, nobody knows
+    try:
+        takes.bind(Caller("", {}))
+    except TypeError as error:
+        raise TypeError(f"{make_context!r} cannot be called with a Caller ({error}): {mend}") from None
 
 
 @asynccontextmanager
