@@ -51,6 +51,10 @@ class WithModel:
     model: Model
 
 
+class PackedModel(msgspec.Struct):
+    model: Model
+
+
 @dataclasses.dataclass
 class WithSocket:
     wire: socket.socket
@@ -74,6 +78,8 @@ VALUES: tuple[tuple[Any, Any], ...] = (
     (Model, Model(n=1, names=["x"])),
     (list[Model], [Model(n=1)]),
     (Model | None, None),
+    (WithModel, WithModel(Model(n=1))),
+    (dict[str, WithModel | int], {"a": WithModel(Model(n=1)), "b": 2}),
     (Tree, Tree([Tree([]), Tree([])])),
 )
 
@@ -100,7 +106,10 @@ def test_not_a_number_travels_as_one() -> None:
         (list[object], "list[object] cannot be encoded"),
         (memoryview, "memoryview cannot be encoded"),
         (msgspec.Raw, "Raw cannot be encoded"),
-        (WithModel, "WithModel cannot be encoded: Model, which is in it"),
+        (
+            PackedModel,
+            "PackedModel cannot be encoded: there is a pydantic model in it, which may be in dataclasses",
+        ),
         (list[int] | set[str], "may not contain more than one array-like"),
         ("Missing", "cannot be encoded"),
     ],

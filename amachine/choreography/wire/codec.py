@@ -75,7 +75,10 @@ class Codec(Protocol):
 
 @attrs.frozen
 class Standard:
-    """msgpack for builtins, dataclasses, attrs classes and `msgspec.Struct`; JSON for pydantic's classes; bytes as they are."""
+    """msgpack for builtins, dataclasses, attrs classes and `msgspec.Struct`; bytes as they are.
+
+    What is a class of pydantic, or has one in it, goes as JSON.
+    """
 
     most: int = LIMIT
     """The most bytes of a payload whose type sets no bound: text, bytes, containers. Numbers and such have lower ones."""
@@ -89,9 +92,8 @@ class Standard:
             )
         try:
             if _of_pydantic(payload):
-                _adapter(payload)
-                return None
-            foreign = next(_foreign(inspect.type_info(payload)), None)
+                return _problem_of_pydantic(payload)
+            foreign = next(map(payload_name, _foreign(inspect.type_info(payload))), None)
         except Exception as error:  # noqa: BLE001  # a type that says what it is may raise anything when it is asked
             return f"{payload_name(payload)} cannot be encoded: {_first_line(error)}"
         if foreign is None:
@@ -172,8 +174,27 @@ def _first_line(error: BaseException) -> str:
 
 
 def _of_pydantic(payload: Any) -> bool:
-    """Whether the type is one of pydantic's, or has one in its brackets."""
-    return hasattr(payload, "__pydantic_validator__") or any(map(_of_pydantic, get_args(payload)))
+    """Whether the type is one of pydantic's, or has one in its brackets or fields."""
+    if hasattr(payload, "__pydantic_validator__") or any(map(_of_pydantic, get_args(payload))):
+        return True
+    try:
+        info = inspect.type_info(payload)
+    except Exception:  # noqa: BLE001  # what is in brackets need be no type
+        return False
+    return any(hasattr(each, "__pydantic_validator__") for each in _foreign(info))
+
+
+def _problem_of_pydantic(payload: Any) -> str | None:
+    try:
+        _adapter(payload)
+    except Exception as error:
+        if hasattr(payload, "__pydantic_validator__"):
+            raise
+        return (
+            f"{payload_name(payload)} cannot be encoded: there is a pydantic model in it, which may be in dataclasses, named "
+            f"tuples and containers: {_first_line(error)}"
+        )
+    return None
 
 
 def _adapter(payload: Any) -> Any:
@@ -185,16 +206,18 @@ def _adapter(payload: Any) -> Any:
 # Types as msgspec sees them.
 
 
-def _foreign(info: inspect.Type, seen: frozenset[int] = frozenset()) -> Iterator[str]:
-    """What is in a type that cannot travel."""
+def _foreign(info: inspect.Type, seen: frozenset[int] = frozenset()) -> Iterator[Any]:
+    """What is in a type that msgspec cannot take."""
     if id(info) in seen:
         return
     match info:
         case inspect.CustomType(cls=kind):
-            yield payload_name(kind)
+            yield kind
         case inspect.MemoryViewType() | inspect.RawType() | inspect.ExtType():
             # Two of these would be views of a buffer that is used again, and a third means something to its author only.
-            yield type(info).__name__.removesuffix("Type").lower()
+            yield {inspect.MemoryViewType: memoryview, inspect.RawType: msgspec.Raw}.get(
+                type(info), msgspec.msgpack.Ext
+            )
         case _:
             for part in _parts(info):
                 yield from _foreign(part, seen | {id(info)})
