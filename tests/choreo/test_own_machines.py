@@ -217,3 +217,20 @@ def test_a_class_is_made_once_for_each_class_of_states() -> None:
     first = settled(local, AsMachine(states=Score)).kind
     assert settled(local, AsMachine(states=Score)).kind is first
     assert settled(local, AsMachine(states=Score.schema)).kind.schema is not machine_type(local).schema
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_a_handler_that_kills_its_role_in_the_middle_of_a_step_has_the_last_word(refuses: bool) -> None:
+    class Kills:
+        def PongEnter(self, _event: Event[Any]) -> bool:
+            play.kill("bob")
+            return not refuses
+
+    people = cast(ROLES)
+    play = WHOLE.play(people, machines={"bob": AsMachine(handlers=[Kills()])})
+    async with play:
+        with anyio.fail_after(10):
+            outcome = await play.ended()
+    assert outcome["bob"].why == "killed"
+    assert "bob was lost: killed" in outcome["alice"].why
+    assert people["bob"].log == []  # nothing is called for a step that was under way

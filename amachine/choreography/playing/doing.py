@@ -22,6 +22,8 @@ __all__ = ["Doing", "failure_of"]
 class Doing:
     """What one player is doing. `raised` is told of what a function raises, with the function's name."""
 
+    __slots__ = ("_kept", "_raised", "_scope", "era", "ground", "held", "inside")
+
     def __init__(self, raised: Callable[[str, Exception], None]) -> None:
         self.ground: Ground
         """Where tasks run."""
@@ -33,11 +35,6 @@ class Doing:
         self._raised = raised
         self._scope: anyio.CancelScope | None = None
         self._kept: Callable[[], object] | None = None
-
-    @property
-    def is_running(self) -> bool:
-        """Some task has not come to its end."""
-        return self._scope is not None
 
     def call(
         self,

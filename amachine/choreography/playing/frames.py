@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from amachine.errors import ProtocolError
 
-__all__ = ["Channel", "ChannelClosed", "Frame", "Kind", "plain"]
+__all__ = ["SCRIPT", "Channel", "ChannelClosed", "Frame", "Kind", "plain"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -38,6 +38,10 @@ class Kind(IntEnum):
     """Still here. Between two roles it asks what the other is doing (no `data`), or answers that."""
     CREDIT = 7
     """The receiver has taken `data` frames: the sender may send as many more."""
+
+
+SCRIPT = frozenset({Kind.MSG, Kind.INFORM})
+"""What is part of the play. It is counted, and waits for its turn; all else is about the play."""
 
 
 class Frame(NamedTuple):

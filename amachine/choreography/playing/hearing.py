@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from amachine.choreography.playing.frames import ChannelClosed, Kind
+from amachine.choreography.playing.frames import SCRIPT, ChannelClosed
+from amachine.choreography.playing.memory import LocalChannel
 from amachine.errors import ProtocolError
 
 if TYPE_CHECKING:
     from amachine.choreography.playing.frames import Channel, Frame
+    from amachine.choreography.playing.ground import Ground
     from amachine.choreography.playing.peers import Peer
     from amachine.choreography.playing.player import Player
 
@@ -25,7 +27,7 @@ async def hear(player: Player, peer: Peer) -> None:
     try:
         while player.ended is None:
             frame = await peer.channel.receive()
-            if frame.kind in {Kind.MSG, Kind.INFORM}:
+            if frame.kind in SCRIPT:
                 await peer.wait_for_room()
             player.deliver(peer.name, frame)
     except ChannelClosed as closed:
@@ -35,8 +37,16 @@ async def hear(player: Player, peer: Peer) -> None:
             player.troubles.unreadable(peer, error)
 
 
-async def say_goodbye(channel: Channel, frame: Frame) -> None:
-    """Close a channel with this as the reason, even while all else is being cancelled."""
+def say_goodbye(ground: Ground, channel: Channel, frame: Frame) -> None:
+    """Close a channel with this as the reason, soon: at once where that cannot take any time."""
+    if isinstance(channel, LocalChannel):
+        channel.try_send(frame)
+    else:
+        ground.start(_close, channel, frame)
+
+
+async def _close(channel: Channel, frame: Frame) -> None:
+    """Say it even while all else is being cancelled."""
     with anyio.move_on_after(GOODBYE, shield=True):
         try:
             await channel.aclose(frame)

@@ -14,7 +14,7 @@ import anyio
 
 from amachine.choreography.playing.agreement import company
 from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed
-from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
+from amachine.choreography.playing.frames import SCRIPT, Channel, ChannelClosed, Frame
 from amachine.choreography.playing.ground import Ground
 from amachine.choreography.playing.player import Player
 from amachine.choreography.playing.returning import Returning, starts_of
@@ -256,7 +256,7 @@ class _Ear:
         """A frame was pushed. False if it has to wait."""
         if self.peer.channel is not self.channel:
             return True  # the peer has another one now
-        if frame.kind in {Kind.MSG, Kind.INFORM} and not self.peer.has_room and self.player.ended is None:
+        if frame.kind in SCRIPT and not self.peer.has_room and self.player.ended is None:
             self.ground.start(self.wait)
             return False
         self.player.deliver(self.peer.name, frame)
@@ -271,7 +271,7 @@ class _Ear:
         try:
             while self.player.ended is None and self.peer.channel is channel:
                 frame = await channel.receive()
-                if frame.kind in {Kind.MSG, Kind.INFORM}:
+                if frame.kind in SCRIPT:
                     await self.peer.wait_for_room()
                 if self.peer.channel is channel:
                     self.player.deliver(self.peer.name, frame)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
-from amachine.choreography.playing.frames import ChannelClosed, Frame, Kind
+from amachine.choreography.playing.frames import SCRIPT, ChannelClosed, Frame, Kind
 
 if TYPE_CHECKING:
     from amachine.choreography.playing.ground import Ground
@@ -55,7 +55,7 @@ class LocalChannel:
         receiver = self._players[self.peer]
         if receiver.ended is not None:
             return True  # what it will never take goes nowhere; that it has ended is on its way
-        if frame.kind not in {Kind.MSG, Kind.INFORM}:
+        if frame.kind not in SCRIPT:
             self._ground.soon(receiver.deliver, self.me, frame)
             return True
         place = receiver.peers[self.me]
@@ -125,8 +125,7 @@ class MemoryChannel:
         other = self.other
         if other._closed is not None:
             raise ChannelClosed(self.peer, other._closed)
-        script = frame.kind in {Kind.MSG, Kind.INFORM}
-        if script and len(other._inbox) >= other.room:
+        if frame.kind in SCRIPT and len(other._inbox) >= other.room:
             return False
         other._inbox.append(frame)
         other._news.set()

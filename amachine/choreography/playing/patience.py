@@ -52,6 +52,8 @@ _convert: Callable[[Any], _Answer] = partial(msgspec.convert, type=_Answer)
 class Patience:
     """Of one player."""
 
+    __slots__ = ("_doing", "_lamports", "_rounds", "_until", "deadline", "player")
+
     def __init__(self, player: Player) -> None:
         self.player = player
         self.deadline: float | None = None
@@ -82,11 +84,11 @@ class Patience:
             return
         seconds = player.patience_here
         if seconds is None:
-            # Something has come that cannot be taken before something else has: that much has to come.
-            if any(
-                peer.early or (peer.inbox and not peer.speaks(player.epoch)) for peer in player.peers.values()
-            ):
-                player.alarm.set(SETTLING, player.troubles.never_came)
+            for peer in player.peers.values():
+                if peer.early or (peer.inbox and not peer.speaks(player.epoch)):
+                    # It cannot be taken before something else has come: that much has to come.
+                    player.alarm.set(SETTLING, player.troubles.never_came)
+                    break
             return
         self.deadline = player.ground.now() + seconds
         self._lamports.clear()

@@ -16,7 +16,7 @@ from amachine.choreography.playing.endings import Outcome
 from amachine.choreography.playing.ground import Ground
 from amachine.choreography.playing.memory import LocalChannel, over_the_wire, put_under_way
 from amachine.choreography.playing.overseeing import standing, under_way
-from amachine.choreography.playing.player import ROOM, Player
+from amachine.choreography.playing.player import ROOM, Performed, Player
 from amachine.choreography.playing.seat import TableSeat
 from amachine.choreography.playing.understudies import LocalUnderstudies
 from amachine.choreography.playing.watching import Watchers, of_machines
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from amachine.choreography.playing.seat import Seat
     from amachine.choreography.playing.session import SessionMachine
     from amachine.choreography.playing.stage import Handed
-    from amachine.choreography.playing.tables import Tables
     from amachine.choreography.script import Script
     from amachine.machine import Machine
     from amachine.tracers.base import Tracer
@@ -40,23 +39,8 @@ __all__ = ["Play", "Playable", "by_role"]
 _sessions = count(1)
 
 
-class Playable(Protocol):
+class Playable(Performed, Protocol):
     """A choreography, as far as a play knows it."""
-
-    @property
-    def script(self) -> Script:
-        """What is played."""
-        ...
-
-    @property
-    def tables(self) -> Tables:
-        """What each role plays, with its functions."""
-        ...
-
-    @property
-    def patience(self) -> float | None:
-        """How many seconds a role waits, where its scene does not say."""
-        ...
 
     @property
     def codec(self) -> Any:

@@ -12,7 +12,6 @@ have theirs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import anyio
@@ -21,20 +20,19 @@ from amachine.choreography.acting import Part
 from amachine.choreography.playing.doing import Doing
 from amachine.choreography.playing.endings import Ending
 from amachine.choreography.playing.events import Event, FrameDropped, RoleEnded
-from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
+from amachine.choreography.playing.frames import SCRIPT, Channel, ChannelClosed, Frame, Kind
 from amachine.choreography.playing.ground import Alarm, Ground
 from amachine.choreography.playing.hearing import hear, say_goodbye
 from amachine.choreography.playing.peers import Peer
 from amachine.choreography.playing.seat import ABORTED, Seat, StepArgs, TableSeat
-from amachine.choreography.playing.tables import RoleState, SentWrong
 from amachine.choreography.playing.telling import Telling
-from amachine.choreography.playing.troubles import Troubles, function_of, reason_of
+from amachine.choreography.playing.troubles import Troubles, reason_of
 from amachine.choreography.playing.watching import Watchers
 
 if TYPE_CHECKING:
     from amachine.choreography.local import LocalState
     from amachine.choreography.playing.agreement import Understudies
-    from amachine.choreography.playing.tables import Giving, RoleTable, Tables, Taking
+    from amachine.choreography.playing.tables import Giving, RoleState, RoleTable, Tables, Taking
     from amachine.choreography.script import Script
     from amachine.tracers.base import Tracer
 
@@ -45,8 +43,8 @@ ROOM = 16
 
 OLD = "it is of an older epoch"
 
-Way: TypeAlias = Callable[[Callable[[], None]], bool]
-"""How a seat is told to enter a state: it gets what to call there, and says whether it was accepted."""
+Way: TypeAlias = Callable[["LocalState", StepArgs, Callable[[], None]], bool]
+"""How a seat is told to enter a state, if not by `step`, which looks the same."""
 
 
 class Performed(Protocol):
@@ -78,6 +76,12 @@ class Player:
 
     `await player.run()` plays it by itself. What plays many on one ground calls `begin`, and hands frames over.
     """
+
+    __slots__ = (
+        "_args", "_next", "_on_end", "_over", "_stepping", "_taking",
+        "alarm", "doing", "ended", "epoch", "ground", "lamport", "me", "part", "patience", "peers", "role", "script",
+        "seat", "session", "since", "state", "table", "telling", "troubles", "watchers",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # all options are named
         self,
@@ -116,17 +120,19 @@ class Player:
         self.ended: Ending | None = None
         """How it ended; None until then."""
         self.ground: Ground
-        self.watchers: Watchers = tracers if isinstance(tracers, Watchers) else Watchers(tracers)
+        watchers = tracers if isinstance(tracers, Watchers) else Watchers(tracers)
+        self.watchers: Watchers | None = watchers or None
         self.troubles: Troubles = Troubles(self, understudies)
         self.doing: Doing = Doing(self.troubles.raised)
         self.telling: Telling = Telling(self)
         self.alarm: Alarm = Alarm()
-        self._hears = {state.name: state.hears for state in self.table.machine.states}
         self._next: tuple[Giving, Any] | None = None  # chosen and told; the step itself is the next turn
-        self._stepping = False  # the seat was asked to enter a state, and has not called back
+        self._stepping = False  # the seat is asked to enter a state, and has not called back
+        self._args: StepArgs | None = None  # of the step that it was asked for
+        self._taking: Taking | None = None  # what that step came by, if it was a frame
         self.since: float = 0.0
         """When it entered that state, in seconds of the event loop's clock."""
-        self._over = anyio.Event()
+        self._over: anyio.Event | None = None
         self._on_end = on_end
 
     def __repr__(self) -> str:
@@ -140,7 +146,7 @@ class Player:
     @property
     def rests(self) -> bool:
         """It is between two steps: none of its functions runs, nothing was chosen, and nothing holds it."""
-        return not self._stepping and self._next is None and not self.doing.is_running and not self.doing.held
+        return not self._stepping and self._next is None and not self.doing.inside and not self.doing.held
 
     @property
     def patience_here(self) -> float | None:
@@ -156,6 +162,7 @@ class Player:
 
     async def run(self) -> Ending:
         """Play until the role is through: begin, and hear what comes over the channels. When cancelled, it says goodbye first."""
+        self._over = anyio.Event()
         async with Ground() as ground:
             self.begin(ground)
             for peer in self.peers.values():
@@ -169,8 +176,7 @@ class Player:
     def begin(self, ground: Ground, *, at: str | None = None) -> None:
         """Enter the first state, or the one of that name, on this ground."""
         self._open(ground)
-        target = self.table.start if at is None else self.table.states[at]
-        self.begin_in(target, self._step)
+        self.begin_in(self.table.start if at is None else self.table.states[at])
 
     def come_back(self, ground: Ground, epoch: int, starts: Mapping[str, Any]) -> None:
         """Wait until the others, who have lost this role, go back to the start of a region, and begin there.
@@ -192,9 +198,6 @@ class Player:
         self.since = ground.now()
         self.take_seat(self.seat)
 
-    def _step(self, target: LocalState, args: StepArgs, then: Callable[[], None]) -> bool:
-        return self.seat.step(target, args, then)  # which may have changed since the step was decided
-
     def take_seat(self, seat: Seat) -> None:
         """Keep the present state in this seat from now on. It has to know what the one before it knew."""
         self.seat = seat
@@ -208,7 +211,7 @@ class Player:
         peer = self.peers[name]
         if self.ended is not None or (peer.gone is not None and not peer.returning):
             return
-        if frame.kind not in {Kind.MSG, Kind.INFORM}:
+        if frame.kind not in SCRIPT:
             self.troubles.told(peer, frame)
             return
         dropped = OLD if frame.epoch < self.epoch else peer.number(frame)
@@ -252,79 +255,78 @@ class Player:
     def go_on(self) -> None:
         """Take the next step that can be taken, if there is one."""
         doing = self.doing
-        if self._stepping or doing.is_running or doing.held or self.ended is not None:
+        if self._stepping or doing.inside or doing.held or self.ended is not None:
             return
         if self._next is not None:
             (giving, data), self._next = self._next, None
             give = giving.give
-            args = StepArgs(self.role, give.scene, give.label, data, epoch=self.epoch)
-            self._enter(giving.next, partial(self._step, giving.next.local, args), args)
+            self._enter(giving.next, StepArgs(self.role, give.scene, give.label, data, 0, self.epoch))
             return
-        hears = self._hears[self.state.local.name]
         early: list[Peer] = []
-        for name in hears:
+        for name, takes in self.state.hears.items():
             peer = self.peers[name]
             if peer.inbox and peer.inbox[0].epoch == self.epoch:
-                taking = self._taking(peer, peer.inbox[0])
+                taking = takes.get(peer.inbox[0][:3])  # its kind, scene and label
                 if taking is not None:
-                    self._hear_of(peer.take(), taking)
+                    self._hear(peer.take(), taking)
                     return
                 early.append(peer)
         if not early or not self.troubles.misfits(early):
             self._rest()
 
-    def _taking(self, peer: Peer, frame: Frame) -> Taking | None:
-        """What the role does about a frame where it stands; None if that cannot come now."""
-        taking = self.state.takes.get((frame.scene, frame.label))
-        informs = frame.kind == Kind.INFORM
-        if taking is None or taking.take.peer != peer.name or taking.take.informs is not informs:
-            return None
-        return taking
-
-    def _hear_of(self, frame: Frame, taking: Taking) -> None:
+    def _hear(self, frame: Frame, taking: Taking) -> None:
         """Take the step that a frame tells of."""
-        self.lamport = max(self.lamport, frame.lamport) + 1
-        if self.watchers:
+        _, scene, label, data, _, seq, lamport = frame  # at once: by name it takes three times as long
+        self.lamport = max(self.lamport, lamport) + 1
+        if self.watchers is not None:
             self.watchers.heard(self, taking.take, frame)
             if self.ended is not None:
                 return  # a tracer has ended it
-        args = StepArgs(taking.take.peer, frame.scene, frame.label, frame.data, frame.seq, self.epoch)
-        self._enter(taking.next, partial(self._step, taking.next.local, args), args, taking)
+        self._enter(taking.next, StepArgs(taking.take.peer, scene, label, data, seq, self.epoch), taking)
 
-    def begin_in(self, target: RoleState, way: Callable[..., bool]) -> None:
-        """Enter a state that no step leads to, in the next turn."""
+    def will_step(self, giving: Giving, data: Any) -> None:
+        """The role has chosen, and everybody was told: the step itself is left to a later turn."""
+        self._next = giving, data
+        self.ground.soon(self.go_on)
+
+    def begin_in(self, target: RoleState, way: Way | None = None) -> None:
+        """Enter a state that no step leads to, in the next turn; perhaps in another way than by a step of the seat."""
         if self.ended is not None:
             return  # a tracer has ended it
         self._stepping = True
         self.state = target
-        args = StepArgs("", epoch=self.epoch)
-        self.ground.soon(self._begin_in, self.doing.era, target, partial(way, target.local, args), args)
+        self.ground.soon(self._begin_in, self.doing.era, target, way)
 
-    def _begin_in(self, era: int, target: RoleState, way: Way, args: StepArgs) -> None:
+    def _begin_in(self, era: int, target: RoleState, way: Way | None) -> None:
         if era == self.doing.era and not self.troubles.check():
-            self._enter(target, way, args)
+            self._enter(target, StepArgs("", epoch=self.epoch), way=way)
 
-    def _enter(self, target: RoleState, way: Way, args: StepArgs, taking: Taking | None = None) -> None:
-        """Have the seat enter a state, in this way, and go on there."""
+    def _enter(
+        self, target: RoleState, args: StepArgs, taking: Taking | None = None, way: Way | None = None
+    ) -> None:
+        """Have the seat enter a state, and go on there."""
         self._stepping = True
+        self._args, self._taking = args, taking
         self.alarm.deadline = None
         self.since = self.ground.clock
         self.state = target
-        era = self.doing.era
-        if not way(partial(self._entered, era, args, taking)) and era == self.doing.era:
+        accepted = (way or self.seat.step)(target.local, args, self._entered)
+        if not accepted and self._args is args:
             self._stepping = False
             self.troubles.refused(target.local, args)
 
-    def _entered(self, era: int, args: StepArgs, taking: Taking | None) -> None:
+    def _entered(self) -> None:
         """Called by the seat, where functions of the state run."""
-        if era != self.doing.era:
+        args, self._args = self._args, None
+        if args is None:
             return  # it was halted in between
         self._stepping = False
+        taking = self._taking
         if taking is None or taking.on is None:
             self._settle()
             return
         given = (self.part, args.data) if taking.carries else (self.part,)
-        self.doing.call(taking.on, given, self._settle, function_of(args.scene, args.label))
+        self.doing.call(taking.on, given, self._settle, taking.function)
 
     def _settle(self, _: object = None) -> None:
         """What came with the state has been done: now act, end, or wait."""
@@ -332,51 +334,28 @@ class Player:
         if self.doing.held:
             self.doing.keep(self._settle)
             return
-        if not self.troubles.has_moved():
+        council = self.troubles.council
+        if council is not None and not council.has_moved():
             return
         if state.send is not None:
-            self.doing.call(state.send, (self.part,), self._chosen, self._sending, late=self._late)
+            telling = self.telling
+            self.doing.call(state.send, (self.part,), telling.chosen, state.function, late=telling.late)
         elif state.ends:
             self._end(state.local.name)
-        elif any([peer.inbox for peer in self.peers.values()]):  # noqa: C419  # a list of so few is quicker
-            self.ground.soon(self.go_on)
         else:
+            for peer in self.peers.values():
+                if peer.inbox:
+                    self.ground.soon(self.go_on)
+                    return
             self._rest()
-
-    def _late(self) -> tuple[float, Any] | None:
-        """When a branch is taken that the role has not chosen, in seconds, and that branch."""
-        late = [(give.after, (give.label, None)) for give in self.state.local.gives if give.after is not None]
-        return min(late, default=None)
-
-    @property
-    def _sending(self) -> str:
-        return function_of(self.state.local.gives[0].scene)
-
-    def _chosen(self, answer: Any) -> None:
-        """Tell everybody of a branch; the step itself is left to a later turn."""
-        try:
-            giving, data = self.state.chosen(answer)
-        except SentWrong as error:
-            self.troubles.raised(self._sending, error)
-            return
-        self.lamport += 1
-        if self.watchers:
-            self.watchers.chose(self, giving.give, data, self.telling.sent)
-            if self.ended is not None:
-                return  # a tracer has ended it
-        self.telling.tell(giving.give, data, self._sending, partial(self._told, giving, data))
-
-    def _told(self, giving: Giving, data: Any) -> None:
-        self._next = giving, data
-        self.ground.soon(self.go_on)
 
     def _rest(self) -> None:
         """There is nothing to do: see whether there ever will be, and for how long to wait."""
         if self.troubles.check() or self.ended is not None or self.alarm.deadline is not None:
             return
-        state = self.state.local
-        if state.exits and all(self.peers[name].left for name in self._hears[state.name]):
-            self._end(state.final)
+        state = self.state
+        if state.local.exits and all(self.peers[name].left for name in state.hears):
+            self._end(state.local.final)
             return
         self.troubles.patience.begin()
 
@@ -387,7 +366,7 @@ class Player:
         self.doing.halt()
         self.telling.blocked = ()
         self.alarm.deadline = None
-        self._next = None
+        self._next = self._args = None
         self._stepping = False
 
     def hold(self) -> None:
@@ -427,16 +406,17 @@ class Player:
             if goodbye is not None and (peer.gone is None or peer.returning):
                 self.say_goodbye(peer, goodbye)
         self.see(RoleEnded(self.session, self.role, ending.state, ending.why))
-        self._over.set()
+        if self._over is not None:
+            self._over.set()
         if self._on_end is not None:
             self._on_end(self)
 
     def see(self, event: Event) -> None:
         """Show something to the tracers."""
-        if self.watchers:
+        if self.watchers is not None:
             self.watchers.see(event)
 
     def say_goodbye(self, peer: Peer, frame: Frame) -> None:
         """Close the channel to a peer, soon, with this as the reason."""
-        stamped = frame._replace(epoch=self.epoch, lamport=self.lamport)
-        self.ground.start(say_goodbye, peer.channel, stamped)
+        stamped = Frame(frame.kind, data=frame.data, epoch=self.epoch, lamport=self.lamport)
+        say_goodbye(self.ground, peer.channel, stamped)

@@ -91,7 +91,7 @@ class Council:
         news = {role: why for role, why in lost.items() if role not in self.lost}
         if self.is_open and not news:
             return
-        if not player.doing.is_running and not self.has_moved():
+        if not player.doing.inside and not self.has_moved():
             return
         self.lost |= {role: plain(why, REASON) for role, why in lost.items()}
         self.is_open, self._too_late_to_return = True, False

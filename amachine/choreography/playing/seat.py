@@ -15,6 +15,7 @@ How a player uses a seat, in this order:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -131,6 +132,8 @@ class Seat(Protocol):
 class TableSeat:
     """A state and a count: what a role costs while nobody looks. `state` and `ticks` say where to go on, of another's steps."""
 
+    __slots__ = ("_entered", "ended", "machine", "state", "why")
+
     def __init__(
         self, machine: LocalMachine, *, state: str | None = None, ticks: Mapping[str, int] | None = None
     ) -> None:
@@ -139,7 +142,9 @@ class TableSeat:
         self.ended: str | None = None
         """The state that it ended in: an exit or `ABORTED`."""
         self.why = ""
-        self._entered = {name: (tick + 1) // 2 for name, tick in (ticks or {}).items()}
+        self._entered = defaultdict[str, int](int)
+        for name, tick in (ticks or {}).items():
+            self._entered[name] = (tick + 1) // 2
 
     @property
     def ticks(self) -> dict[str, int]:
@@ -153,7 +158,7 @@ class TableSeat:
     def step(self, target: LocalState, _args: StepArgs, then: Callable[[], None], /) -> bool:
         """Enter a state, and go on at once."""
         self.state = target
-        self._entered[target.name] = self._entered.get(target.name, 0) + 1
+        self._entered[target.name] += 1
         then()
         return True
 
@@ -178,7 +183,7 @@ class TableSeat:
     def end(self, state: str, _why: str, /) -> None:
         """Stay in the exit, or leave what was entered last."""
         if state != self.state.name:
-            self._entered[state] = self._entered.get(state, 0) + 1
+            self._entered[state] += 1
         self.ended = state
 
     def close(self) -> None:

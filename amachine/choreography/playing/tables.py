@@ -17,6 +17,7 @@ from amachine.choreography.acting import Acts, Answer, Part
 from amachine.choreography.diagnostics import ChoreographyError, Diagnostic
 from amachine.choreography.local import Give, LocalMachine, LocalState, Take
 from amachine.choreography.playing.fitting import Check, check_of, exact_class
+from amachine.choreography.playing.frames import Kind
 from amachine.choreography.typenames import payload_name
 from amachine.errors import HandlerError, nearest
 
@@ -35,6 +36,7 @@ __all__ = [
     "Tables",
     "Taking",
     "Way",
+    "named",
 ]
 
 Key: TypeAlias = tuple[str, str]
@@ -92,6 +94,8 @@ class Taking:
     carries: bool
     """It is called with the context and what came along; else with the context alone."""
     next: RoleState
+    function: str = ""
+    """How `on` is named to people: `Ping.on_ping`."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -110,6 +114,8 @@ class Giving:
     """What is of exactly this class fits; anything else has to be looked at."""
     fits: Check
     next: RoleState
+    tells: tuple[tuple[str, Kind], ...] = ()
+    """Everybody who hears of it, in order, and how."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -121,9 +127,13 @@ class RoleState:
     takes: dict[Key, Taking] = attrs.Factory(dict[Key, "Taking"])
     send: Callable[[Any], Answer] | None = None
     """Called with the context when the state is entered, to choose a branch. None where a role waits or ends."""
+    function: str = ""
+    """How `send` is named to people: `Ping.send`."""
     gives: dict[str, Giving] = attrs.Factory(dict[str, "Giving"])
     """By label."""
     ends: bool = False
+    hears: dict[str, dict[tuple[Kind, str, str], Taking]] = attrs.Factory(dict[str, Any])
+    """As `takes`, by peer, and then by the kind, scene and label of a frame."""
     steps: list[Entry | None] = attrs.Factory(list["Entry | None"])
     """As `takes`, by number, with None for each frame that it does not take here; where the role acts, its own turn is among
     them. A list, though most of it is empty: a stage looks here for every message, and a dict would take twice as long."""
@@ -270,8 +280,11 @@ class Tables:
         for take in state.local.takes:
             on = None if take.informs or take.scene not in acts else acts[take.scene].on.get(take.label)
             carries = take.payload is not None
-            taking = Taking(take, self.numbers[take.key], on, carries, states[take.next])
+            function = function_of(take.scene, take.label)
+            taking = Taking(take, self.numbers[take.key], on, carries, states[take.next], function)
             state.takes[take.key] = taking
+            kind = Kind.INFORM if take.informs else Kind.MSG
+            state.hears.setdefault(take.peer, {})[kind, take.scene, take.label] = taking
             if inspect.iscoroutinefunction(on):
                 yield f"{take.scene}.on_{take.label}"
         for give in state.local.gives:
@@ -286,11 +299,12 @@ class Tables:
                 exact_class(give.payload),
                 check_of(give.payload),
                 states[give.next],
+                tuple((to, Kind.MSG) for to in give.to) + tuple((to, Kind.INFORM) for to in give.informs),
             )
         if state.local.gives:
             scene = state.local.gives[0].scene
             send: Callable[[Any], Any] = acts[scene].send
-            state.send = send
+            state.send, state.function = send, function_of(scene)
             if inspect.iscoroutinefunction(send):
                 yield f"{scene}.send"
 
@@ -309,6 +323,16 @@ class Tables:
 
     def _places_of(self, roles: Iterable[str]) -> tuple[int, ...]:
         return tuple(self.places[role] for role in roles)
+
+
+def function_of(scene: str, label: str | None = None) -> str:
+    """How a function of a scene is named to people: `Ping.on_ping`, or without a label `Ping.send`."""
+    return f"{named(scene)}.send" if label is None else f"{named(scene)}.on_{label}"
+
+
+def named(scene: str) -> str:
+    """A scene's name, without the arguments of its template."""
+    return scene.partition("[")[0]
 
 
 def _no_send(script: Script, role: str, scene: str) -> Diagnostic:

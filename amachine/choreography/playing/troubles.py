@@ -28,6 +28,7 @@ from amachine.choreography.playing.frames import ChannelClosed, Frame, Kind
 from amachine.choreography.playing.patience import SETTLING, Patience
 from amachine.choreography.playing.regions import Council
 from amachine.choreography.playing.seat import ABORTED, StepArgs
+from amachine.choreography.playing.tables import named
 
 if TYPE_CHECKING:
     from amachine.choreography.local import Give, LocalMachine, LocalState, Take
@@ -43,6 +44,8 @@ DONE = "done"
 
 class Troubles:
     """Of one player."""
+
+    __slots__ = ("_gone", "_mourned", "council", "patience", "player")
 
     def __init__(self, player: Player, understudies: Understudies | None) -> None:
         self.player = player
@@ -260,23 +263,6 @@ class Troubles:
         player.halt()
         player.seat.trouble(kind, why, error)
         player.close(Ending(player.role, ABORTED, why, error), Frame(Kind.ERR, data=why))
-
-    # Regions.
-
-    def has_moved(self) -> bool:
-        """Have checkpoints taken of where the role stands, if regions ask for them. False if that failed, and ended the role."""
-        return self.council is None or self.council.has_moved()
-
-
-@lru_cache(10_000)
-def function_of(scene: str, label: str | None = None) -> str:
-    """How a function of a scene is named to people: `Ping.on_ping`, or without a label `Ping.send`."""
-    return f"{named(scene)}.send" if label is None else f"{named(scene)}.on_{label}"
-
-
-def named(scene: str) -> str:
-    """A scene's name, without the arguments of its template."""
-    return scene.partition("[")[0]
 
 
 def expected(state: LocalState, *, full: bool = False) -> str:
