@@ -356,6 +356,16 @@ async def test_a_connection_that_is_left_says_goodbye_in_every_session(transport
             assert closed.value.reason == Frame(Kind.BYE, data="cancelled")
 
 
+async def test_who_takes_little_shows_that_it_takes_something(transport: wire.Transport) -> None:
+    with anyio.fail_after(20):
+        async with linked(FILE, "sender", "receiver", transport=transport) as (sender, receiver):
+            seq = 0
+            while sender.try_send(Frame(Kind.MSG, "Send", "chunk", b"x", 0, seq + 1, seq + 1)):
+                seq += 1
+            await receiver.receive()
+            await sender.send(Frame(Kind.MSG, "Send", "chunk", b"x", 0, seq + 1, seq + 1))
+
+
 # TLS, and another process.
 
 

@@ -27,7 +27,7 @@ async def hear(player: Player, peer: Peer) -> None:
     try:
         while player.ended is None:
             frame = await peer.channel.receive()
-            if frame.kind in SCRIPT:
+            while frame.kind in SCRIPT and not peer.has_room and not player.doing.held:
                 await peer.wait_for_room()
             player.deliver(peer.name, frame)
     except ChannelClosed as closed:

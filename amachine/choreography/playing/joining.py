@@ -256,14 +256,20 @@ class _Ear:
         """A frame was pushed. False if it has to wait."""
         if self.peer.channel is not self.channel:
             return True  # the peer has another one now
-        if frame.kind in SCRIPT and not self.peer.has_room and self.player.ended is None:
+        if frame.kind in SCRIPT and self.is_full and self.player.ended is None:
             self.ground.start(self.wait)
             return False
         self.player.deliver(self.peer.name, frame)
         return True
 
+    @property
+    def is_full(self) -> bool:
+        """Nothing more of the script may come. To who stands still it may: what is told of a loss can stand behind it."""
+        return not self.peer.has_room and not self.player.doing.held
+
     async def wait(self) -> None:
-        await self.peer.wait_for_room()
+        while self.is_full:
+            await self.peer.wait_for_room()
         if isinstance(self.channel, _Pushing):
             self.channel.go_on()
 
@@ -271,7 +277,7 @@ class _Ear:
         try:
             while self.player.ended is None and self.peer.channel is channel:
                 frame = await channel.receive()
-                if frame.kind in SCRIPT:
+                while frame.kind in SCRIPT and self.is_full:
                     await self.peer.wait_for_room()
                 if self.peer.channel is channel:
                     self.player.deliver(self.peer.name, frame)

@@ -78,11 +78,10 @@ class Peer:
         return f"{which} of {self.name} never came, but frame {last + 1} did"
 
     async def wait_for_room(self) -> None:
-        """Return when one more frame may come."""
-        while not self.has_room:
-            if self._room is None:
-                self._room = anyio.Event()
-            await self._room.wait()
+        """Return when one more frame may come, perhaps."""
+        if self._room is None:
+            self._room = anyio.Event()
+        await self._room.wait()
 
     def take(self) -> Frame:
         """The first of the frames that wait, which then has been taken."""

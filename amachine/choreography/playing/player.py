@@ -351,13 +351,13 @@ class Player:
 
     def _rest(self) -> None:
         """There is nothing to do: see whether there ever will be, and for how long to wait."""
-        if self.troubles.check() or self.ended is not None or self.alarm.deadline is not None:
+        if self.troubles.check() or self.ended is not None:
             return
         state = self.state
         if state.local.exits and all(self.peers[name].left for name in state.hears):
             self._end(state.local.final)
-            return
-        self.troubles.patience.begin()
+        elif self.alarm.deadline is None:
+            self.troubles.patience.begin()
 
     # Standing still, beginning anew, and the end.
 
@@ -373,6 +373,8 @@ class Player:
         """Take no step until `release`: the others have to know where this role stands."""
         self.doing.held = True
         self.alarm.deadline = None
+        for peer in self.peers.values():
+            peer.make_room()  # what the others tell now may stand behind what they had said before
 
     def release(self) -> None:
         """Go on where it stood still."""

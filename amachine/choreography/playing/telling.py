@@ -89,6 +89,7 @@ class Telling:
 
     async def _send(self, place: int, giving: Giving, data: Any) -> None:
         player = self.player
+        era = player.doing.era
         for name, kind in giving.tells[place:]:
             peer = player.peers[name]
             patience = player.patience_here
@@ -105,6 +106,8 @@ class Telling:
                 await (
                     anyio.sleep_forever()
                 )  # what becomes of the role is being decided, and then this is cancelled
+            if era != player.doing.era:
+                return  # it was halted when the frame had gone: that is one of an older epoch
             peer.said += 1
             self.sent += 1
         self.blocked = ()

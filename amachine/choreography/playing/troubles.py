@@ -117,11 +117,21 @@ class Troubles:
             return False
         here = self.player.present
         for peer in self._gone:
-            speaks = peer.speaks(self.player.epoch)
-            if peer.name in here.needs and not speaks and not (peer.left and here.exits):
+            if peer.name not in here.needs or peer.speaks(self.player.epoch):
+                continue
+            if not peer.left or (not here.exits and self._nobody_speaks(here)):
                 self._miss(peer)
                 return True
         return False
+
+    def _nobody_speaks(self, here: LocalState) -> bool:
+        """It waits, and nobody whom it waits for has anything more to say.
+
+        Until then, who has left is not missed: what others say may tell that all is over, which it knew before.
+        """
+        player = self.player
+        peers = [player.peers[name] for name in here.hears]
+        return bool(peers) and all(each.gone is not None and not each.speaks(player.epoch) for each in peers)
 
     def cannot_reach(self, peer: Peer, closed: ChannelClosed | None = None) -> None:
         """A frame could not be sent to a peer."""

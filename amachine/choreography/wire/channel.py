@@ -33,6 +33,9 @@ SENTENCE = 4000
 FREE_AT_ONCE = 256
 """The most frames that need no credit, and wait in an inbox."""
 
+SLOW = 0.1
+"""Seconds after which a peer that waits for credit gets what there is: it shall see that something is taken."""
+
 NO_LIMIT = 0xFFFF_FFFF
 
 PAGE = 16
@@ -113,6 +116,7 @@ class WireChannel:
         self._window = mine.window
         self._granted = mine.window
         self._due = 0
+        self._shown_at = 0.0
         self._credit = theirs.window
         self._most_credit = theirs.window
         self._epoch = self._last_seq = self._last_lamport = 0
@@ -243,11 +247,19 @@ class WireChannel:
             self._free -= 1
             return
         self._due += cost
-        if 2 * self._due >= self._window and self._over is None:
+        if self._over is None and (2 * self._due >= self._window or (self._granted <= 0 and self._is_slow())):
             due, self._due = self._due, 0
             self._granted += due
             payload = _encode((due, "", ""))
             self._line.write(pack(_CREDIT, self.number, len(payload)), payload)
+
+    def _is_slow(self) -> bool:
+        """Whether the peer, who has no credit left, has seen nothing taken for some time."""
+        now = anyio.current_time()
+        slow = now >= self._shown_at + SLOW
+        if slow:
+            self._shown_at = now
+        return slow
 
     def allowed(self, head: Head) -> int:
         """How many bytes may follow such a head. Errors: `ProtocolError`."""
