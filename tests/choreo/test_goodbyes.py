@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -56,7 +57,7 @@ class Work(Scene[Early, Busy]):
 LOOP = Choreography(Go, roles=[Lead, Early, Busy], name="loop")
 
 
-async def joined(choreography: Choreography, roles: list[type], channels: Channels) -> dict[str, Ending]:
+async def joined(choreography: Choreography, roles: Sequence[type], channels: Channels) -> dict[str, Ending]:
     """Each role by itself, over these channels. A role that `leaves` does so after a while."""
     endings: dict[str, Ending] = {}
 
@@ -74,7 +75,7 @@ async def joined(choreography: Choreography, roles: list[type], channels: Channe
     return endings
 
 
-def pairs(roles: list[type]) -> Channels:
+def pairs(roles: Sequence[type]) -> Channels:
     channels: Channels = {role: {} for role in roles}
     for a, b in combinations(roles, 2):
         channels[a][b], channels[b][a] = memory_pair(a.__name__, b.__name__)
