@@ -1,4 +1,4 @@
-"""Draws a schema as SVG, with nothing but the standard library: values in, text out.
+"""Draws a schema as SVG, with no other program: values in, text out. Shapes are those that the library draws with.
 
 Pictures are legible on a light and on a dark page: inlined in a page of the site they take the page's colours, and shown
 as a file those that the reader's system asks for. `drawing_runs` draws what machines do.
@@ -7,14 +7,19 @@ as a file those that the reader's system asks for. `drawing_runs` draws what mac
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import attrs
 
+from amachine.choreography.seeing import svg as shapes
+from amachine.choreography.seeing.svg import GAP, box, text, width_of
+
 if TYPE_CHECKING:
     from amachine import Schema
+
+__all__ = ["GAP", "HIGH", "box", "draw_schema", "svg", "text", "width_of"]
 
 STYLE = """\
 .am{--ink:#24292f;--soft:#59636e;--line:#8c959f;--face:#f6f8fa;--box:#f0f3f6;--on:#2e7d32;--onink:#fff;\
@@ -34,38 +39,13 @@ STYLE = """\
 .am .bar rect{fill:var(--on)}.am .no{fill:var(--remove)}.am .commit{stroke:var(--on);stroke-width:2.4}
 """
 
-HIGH, GAP, STEP = 30, 16, 96
-"""Pixels: how high a state is, and how far states stand apart downwards and to the right."""
+HIGH, STEP = 30, 96
+"""Pixels: how high a state is, and how far states stand apart to the right; downwards it is GAP."""
 
 WORDS = {"require": "requires", "add": "adds", "remove": "removes", "after": "after"}
 
-
-def width_of(text: str, size: float = 13) -> float:
-    """About how wide a text is, in pixels: enough to put a box around it."""
-    narrow = sum(c in "iljtfrI.,:;'|!() " for c in text)
-    wide = sum(c in "mwMW—→@" for c in text)
-    return size * (0.58 * len(text) - 0.24 * narrow + 0.3 * wide)
-
-
-def svg(width: float, height: float, title: str, parts: Iterable[str]) -> str:
-    """The file around what was drawn."""
-    box = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="am" role="img" {box}>'
-    return (
-        "\n".join([head, f"<title>{escape(title)}</title>", f"<style>{STYLE}</style>", *parts, "</svg>"])
-        + "\n"
-    )
-
-
-def text(x: float, y: float, words: str, look: str = "") -> str:
-    """A line of text whose middle is at this height."""
-    named = f' class="{look}"' if look else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" dy=".35em"{named}>{escape(words)}</text>'
-
-
-def box(x: float, y: float, wide: float, high: float, look: str, corner: float = 7) -> str:
-    """A rounded box."""
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="{corner:g}" class="{look}"/>'
+svg = partial(shapes.svg, style=STYLE)
+"""The file around what was drawn."""
 
 
 # A schema.

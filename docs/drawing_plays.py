@@ -1,4 +1,4 @@
-"""Draws choreographies as SVG: the scenes of a whole one, the states of one role, and who said what to whom in a session.
+"""Draws choreographies as SVG: the scenes of a whole one, and the states of one role. Sessions, a `Trace` draws itself.
 
 Places stand below one another, in the order in which a walk meets them. What leads to the next one down goes straight there;
 all else goes round at the right.
@@ -6,19 +6,17 @@ all else goes round at the right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import attrs
 
-from amachine.choreography import EpochBegun, RoleEnded, RoleLost, Step
 from docs.drawing import GAP, box, svg, text, width_of
 
 if TYPE_CHECKING:
     from amachine.choreography import Script
     from amachine.choreography.local import Give, LocalMachine, Take
-    from amachine.choreography.playing.events import Event
     from amachine.choreography.script import BranchDef, SceneDef
 
 LINE, LANE = 18, 14
@@ -61,9 +59,6 @@ class Place:
     def arrives(self) -> float:
         """At which height it is reached from the right."""
         return self.y + 5
-
-
-# What can happen.
 
 
 def draw_scenes(script: Script, title: str) -> str:
@@ -171,66 +166,3 @@ def _lanes(spans: Sequence[tuple[float, float]]) -> list[int]:
             taken.append([])
         taken[found[n]].append((low, high))
     return found
-
-
-# What has happened.
-
-
-def draw_sequence(events: Iterable[Event], roles: Sequence[str], title: str) -> str:
-    """Who said what to whom, from above to below: dashed is what somebody was only told, a box what one did alone."""
-    seen = [each for each in events if _said(each)]
-    wide = max(*(width_of(role) + 40 for role in roles), *(width_of(_said(each), 11) + 34 for each in seen))
-    middle = {role: GAP + wide * (n + 0.5) for n, role in enumerate(roles)}
-    y: float = GAP + 28
-    rows: list[str] = []
-    for each in seen:
-        y += 32
-        rows += _step(each, middle, y) if isinstance(each, Step) else _note(each, middle, y)
-    parts = [f'<path class="rule" d="M{x:.1f} {GAP + 28}V{y + 18:.1f}"/>' for x in middle.values()]
-    for role, x in middle.items():
-        parts.append(box(x - width_of(role) / 2 - 12, GAP, width_of(role) + 24, 28, "state"))
-        parts.append(text(x, GAP + 14, role, "mid"))
-    return svg(wide * len(roles) + 2 * GAP, y + 18 + GAP, title, [*parts, *rows])
-
-
-def _said(event: Event) -> str:
-    """What is drawn of an event; nothing of what is seen elsewhere, or changes nothing."""
-    match event:
-        case Step(sent=True):
-            return event.label if event.data is None else f"{event.label} {event.data}"
-        case RoleEnded():
-            return event.state
-        case RoleLost(needed=True):
-            return f"{event.lost} is lost"
-        case EpochBegun():
-            return f"{event.state}, epoch {event.epoch}"
-        case _:
-            return ""
-
-
-def _note(event: Event, middle: dict[str, float], y: float) -> Iterator[str]:
-    is_exit = isinstance(event, RoleEnded) and not event.why
-    look = "mid" if is_exit or isinstance(event, EpochBegun) else "mid no"
-    yield f'<g class="{"on" * is_exit}">{_word(middle[event.role], y, _said(event), 10, look)}</g>'
-
-
-def _word(x: float, y: float, words: str, corner: float, look: str = "mid") -> str:
-    wide = width_of(words, 13) + 20
-    return box(x - wide / 2, y - 11, wide, 22, "state", corner) + text(x, y, words, look)
-
-
-def _step(step: Step, middle: dict[str, float], y: float) -> Iterator[str]:
-    x = middle[step.role]
-    if not step.peers:
-        yield _word(x, y, step.label, 3)
-    for role, look in (
-        *((each, "require") for each in step.peers),
-        *((each, "after") for each in step.informed),
-    ):
-        to = middle[role]
-        side = 1 if to > x else -1
-        start = x if step.peers else x + side * (width_of(step.label, 13) / 2 + 10)
-        yield f'<path class="edge {look}" d="M{start:.1f} {y:.1f}H{to - 8 * side:.1f}"/>'
-        yield f'<path class="head {look}" d="M{to:.1f} {y:.1f}l{-9 * side} -4.5v9z"/>'
-        if step.peers:
-            yield text((x + to) / 2, y - 9, _said(step), "soft mid")

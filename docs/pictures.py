@@ -19,7 +19,7 @@ from typing import Any
 from amachine import Machine, Schema, Tracer, Transition, binding
 from amachine.tracers.recorder import Recorder
 from docs.drawing import draw_schema
-from docs.drawing_plays import draw_role, draw_scenes, draw_sequence
+from docs.drawing_plays import draw_role, draw_scenes
 from docs.drawing_runs import draw_handlers, draw_story
 
 DOCS = Path(__file__).resolve().parent
@@ -124,7 +124,8 @@ def sequence(page: str, name: str, title: str) -> Callable[[], str]:
 
     def draw() -> str:
         names = made(page, name)
-        return draw_sequence(names["trace"].events, names[name].script.roles, title)
+        drawn: str = names["trace"].svg(roles=names[name].script.roles, title=title)
+        return drawn
 
     return draw
 

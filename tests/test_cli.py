@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -83,6 +84,69 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(amachine.__file__).parents[1])}
 
 
+# Streams that do not know every character.
+
+PLAY = """
+from amachine.choreography import choreography
+
+class A:
+    def more(self) -> bool: return False
+    def say(self) -> str: return "é"
+
+class B:
+    def hear(self, word: str) -> None: ...
+
+@choreography(inform="all")
+def café(ä: A, b: B) -> None:
+    while ä.more():
+        b.hear(ä.say())
+    b.hear(ä.say())
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_every_command_prints_on_every_stream(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "play.py").write_text(PLAY, encoding="utf-8")
+    words = [
+        *(["choreo", *rest.split()] for rest in (
+            "check play.py:café", "explain play.py:café", "explain play.py:café --json", "graph play.py:café",
+            "graph play.py:café --format dot", "run play.py:café --trace t.jsonl", "trace t.jsonl",
+            "trace t.jsonl --text", "trace t.jsonl --stats", "trace t.jsonl --json",
+        )),
+        ["graph", "amachine.tools.demo:FileFlow"],
+        ["lint", "amachine.tools.demo:FileFlow"],
+        ["run", "amachine.states:Basic", "-c", "help"],
+        ["demo", "--plain", "--fresh", "."],
+    ]  # fmt: skip
+    code = (
+        "import sys, json, io, contextlib\nfrom amachine.tools.cli import main\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    print('$', *words[1:2], flush=True)\n"
+        "    with contextlib.suppress(SystemExit): main(words)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(words)],
+        capture_output=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+        env={**environment(), "PYTHONIOENCODING": encoding},
+    )
+    out = done.stdout.decode(encoding)
+    assert done.returncode == 0, done.stderr.decode(encoding)
+    assert b"Traceback" not in done.stderr
+    assert out.count("$ ") == len(words)
+    explained = out.partition("$ explain")[2]
+    assert "~> b" in explained
+    assert ("é" in explained) == (encoding != "ascii")
+    script = json.loads(out.split("$ explain\n")[2].partition("$ ")[0])
+    assert script["name"] == "café"
+    assert script["roles"] == ["ä", "b"]
+    graph = out.partition("$ graph\n")[2]
+    assert "#8594;" in graph
+    assert "&#8594;" in graph
+
+
 # Colours.
 
 
@@ -110,6 +174,20 @@ def test_painting_adds_colours_and_nothing_else(capsys: pytest.CaptureFixture[st
     coloured = painted(text)
     assert "\033[36m--json\033[0m" in coloured
     assert re.sub(r"\033\[[\d;]*m", "", coloured) == text
+
+
+@pytest.mark.parametrize(("command", "status"), [("graph", 1), ("lint", 2), ("run", 1)])
+def test_a_module_that_raises_is_told_in_its_own_lines(
+    command: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "raising.py"
+    file.write_text("raise RuntimeError('boom')\n")
+    assert run(command, f"{file}:X") == status
+    err = capsys.readouterr().err
+    assert err == (
+        f"amachine {command}: {file} cannot be imported:\nTraceback (most recent call last):\n"
+        f"  File \"{file}\", line 1, in <module>\n    raise RuntimeError('boom')\nRuntimeError: boom\n"
+    )
 
 
 # graph

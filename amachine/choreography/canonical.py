@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import Any, cast
+from typing import Any
 
+from amachine.choreography.differing import differences
 from amachine.choreography.script import SceneDef, Script
 from amachine.choreography.typenames import payload_schema
 from amachine.choreography.written import ScriptDataError, parse, to_dict
@@ -77,7 +78,7 @@ def first_difference(mine: Script, theirs: Script | Mapping[str, str]) -> str | 
     """
     if not isinstance(theirs, Script):
         return next(_by_hash(mine, theirs), None)
-    return next(_by_form(canonical(mine), canonical(theirs), [*mine.scenes, *theirs.scenes]), None)
+    return next(differences(canonical(mine), canonical(theirs), [*mine.scenes, *theirs.scenes]), None)
 
 
 def _by_hash(mine: Script, theirs: Mapping[str, str]) -> Iterator[str]:
@@ -90,33 +91,6 @@ def _by_hash(mine: Script, theirs: Mapping[str, str]) -> Iterator[str]:
                 yield f"scene {id} differs"
             else:
                 yield f"scene {id} is only {'here' if id in hashes else 'there'}"
-
-
-def _by_form(mine: dict[str, Any], theirs: dict[str, Any], order: list[str]) -> Iterator[str]:
-    for key, value in mine.items():
-        if key != "scenes" and value != theirs[key]:
-            yield f"{key}: {_both(value, theirs[key])}"
-    for id in order:
-        one, other = mine["scenes"].get(id), theirs["scenes"].get(id)
-        if one is None or other is None:
-            yield f"scene {id} is only {'there' if one is None else 'here'}"
-        elif one != other:
-            yield f"scene {id}, {next(_in_scene(one, other))}"
-
-
-def _in_scene(mine: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
-    for key in ("sender", "receivers", "region"):
-        if mine[key] != theirs[key]:
-            yield f"{key}: {_both(mine[key], theirs[key])}"
-    branches: tuple[dict[str, Any], dict[str, Any]] = mine["branches"], theirs["branches"]
-    for label in sorted({*branches[0], *branches[1]}):
-        one, other = (each.get(label) for each in branches)
-        if one is None or other is None:
-            yield f"branch {label} is only {'there' if one is None else 'here'}"
-            continue
-        for key in one:
-            if one[key] != other[key]:
-                yield f"branch {label}, {key}: {_both(one[key], other[key])}"
 
 
 def _head(script: Script) -> dict[str, Any]:
@@ -158,17 +132,3 @@ def _scene(script: Script, scene: SceneDef, schemas: dict[int, Any]) -> dict[str
 def _hash(data: Any) -> str:
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return blake2b(text.encode("ascii"), digest_size=16).hexdigest()
-
-
-def _both(mine: Any, theirs: Any) -> str:
-    return f"{_said(mine)} here, {_said(theirs)} there"
-
-
-def _said(value: Any) -> str:
-    """A part of the form in few words."""
-    if isinstance(value, list):
-        return ", ".join(map(str, cast("list[str]", value))) or "nobody"
-    if isinstance(value, dict):
-        text = json.dumps(value, sort_keys=True)
-        return text if len(text) <= 120 else f"{text[:119]}…"
-    return "none" if value is None else str(value)

@@ -68,6 +68,8 @@ class SceneDef:
     patience: float | None = None
     """How many seconds a role waits in it before it gives up the session; None leaves that to the choreography."""
     place: Place | None = attrs.field(default=None, eq=False)
+    called: str | None = attrs.field(default=None, eq=False)
+    """How the script function was called that it is of, for people: `payment(customer, shop, bank)`; of the first one, None."""
 
     def branch(self, label: str) -> BranchDef:
         """The branch of that label. Errors: `KeyError`."""

@@ -5,6 +5,7 @@ Each does one thing of `amachine.choreography` and prints what comes of it.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
@@ -17,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 from amachine.choreography.diagnostics import ChoreographyWarning
 from amachine.errors import AmachineError
 from amachine.tools.colour import Parser, takes_colour
+from amachine.tools.spelling import put
 from amachine.tools.target import NotFound
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from amachine.choreography.diagnostics import Diagnostic
     from amachine.choreography.seeing.trace import Trace
+    from amachine.tools.spelling import Language
 
 WHAT = (
     "where it is: a module or a file, a colon, and a scene class, a Choreography, a @choreography function, or a "
@@ -98,7 +100,7 @@ examples:
   amachine choreo check script.json --json
 
 The exit status is 1 if there is an error, with --strict also if there is a warning; notes do not
-count."""
+count. It is 2 if nothing could be checked, as when the module cannot be imported."""
     _takes_target(parser)
     parser.add_argument("--strict", action="store_true", help="count warnings as errors")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -194,7 +196,7 @@ def _explain(options: argparse.Namespace) -> int:
 
     script = find_choreography(options.target, roles=options.roles, policy=options.inform).whole.script
     if options.json:
-        print(json.dumps(to_dict(script), indent=2, ensure_ascii=False))
+        put(f"{json.dumps(to_dict(script), indent=2, ensure_ascii=False)}\n", "json")
     else:
         print(
             _painted(explain(script, width=options.width or _width(), roles=options.tables), _EXPLAINED),
@@ -212,9 +214,10 @@ examples:
   amachine choreo graph app.protocol:Start > protocol.mmd
   amachine choreo graph app.protocol:Start --role Alice
   amachine choreo graph app.protocol:Start -o protocol.svg
+  amachine choreo graph app.protocol:Start --format dot | dot -Tpng -o protocol.png
 
 SVG is drawn by Graphviz (Debian: apt install graphviz). A file's ending says the format, if
---format does not."""
+--format does not: .mmd and .md, .dot and .gv, .svg."""
     _takes_target(parser)
     parser.add_argument("--role", metavar="ROLE", help="draw what this role plays")
     parser.add_argument("--format", choices=["mermaid", "dot", "svg"], default=None, help="(mermaid)")
@@ -229,10 +232,20 @@ def _graph(options: argparse.Namespace) -> int:
 
     script = find_choreography(options.target, roles=options.roles, policy=options.inform).script
     graph = graph_of(script) if options.role is None else graph_of_role(project(script, options.role))
-    endings = {".dot": "dot", ".gv": "dot", ".svg": "svg"}
-    form = options.format or (endings.get(options.file.suffix) if options.file else None) or "mermaid"
-    _put(getattr(graph, form)(direction=options.direction), options.file)
+    endings: dict[str, Language] = {".dot": "dot", ".gv": "dot", ".svg": "svg"}
+    mend = "say --format, and for other pictures --format dot | dot -Tpng"
+    form = options.format or _format_of(options.file, endings, mend)
+    _put(getattr(graph, form)(direction=options.direction), options.file, form)
     return 0
+
+
+def _format_of(file: Path | None, endings: Mapping[str, Language], mend: str) -> Language:
+    """What a file is to hold, by its ending; Mermaid where there is none. Errors: `NotFound`."""
+    known: dict[str, Language] = {".mmd": "mermaid", ".md": "mermaid", **endings}
+    ending = "" if file is None else file.suffix.lower()
+    if ending not in {"", *known}:
+        raise NotFound(f"{file}: nothing is drawn as {ending}, only as {', '.join(known)}: {mend}")
+    return known.get(ending, "mermaid")
 
 
 # run
@@ -282,39 +295,59 @@ def _configure_trace(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """\
 examples:
   amachine choreo trace run.jsonl > run.mmd
-  amachine choreo trace run.jsonl --text
-  amachine choreo trace run.jsonl --stats"""
-    parser.add_argument("file", metavar="FILE", type=Path, help="what `amachine choreo run --trace` wrote")
+  amachine choreo trace run.jsonl -o run.svg
+  amachine choreo trace run.jsonl --text --limit 20
+  amachine choreo trace run.jsonl --stats
+
+A file's ending says what is drawn: .mmd or .md for Mermaid, .svg for a picture, which needs no
+other program."""
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="what `amachine choreo run --trace` wrote; - for stdin"
+    )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--text", action="store_true", help="a line for each message, instead of a diagram")
     kind.add_argument("--stats", action="store_true", help="how often each branch was chosen")
     kind.add_argument("--json", action="store_true", help="the same as JSON, to be used as a profile")
-    parser.add_argument("--session", metavar="ID", help="of this session (the first; counts: all)")
+    parser.add_argument("--session", metavar="ID", help="of this session (the first; text and counts: all)")
     parser.add_argument(
-        "--limit", metavar="N", type=int, default=400, help="draw the last N messages (%(default)s)"
+        "--limit", metavar="N", type=_number, help="the last N messages of a session (drawn: 400; text: all)"
     )
+    parser.add_argument("-o", dest="out", metavar="FILE", type=Path, help="write it to this file")
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return int(text)
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from amachine.choreography.seeing.trace import Trace
-    from amachine.errors import nearest
+    from amachine.choreography.seeing.trace import Trace, read
 
-    trace = Trace.load(options.file)
+    from_stdin = str(options.file) == "-"
+    trace = Trace.made_of(read(sys.stdin.buffer)) if from_stdin else Trace.load(options.file)
+    if not trace.events:
+        raise NotFound(f"{'stdin' if from_stdin else options.file} holds no event of a choreography")
     if options.session is not None:
-        if options.session not in trace.sessions:
-            known = nearest(options.session, trace.sessions)
-            raise NotFound(f"{options.file} has no session {options.session!r}{known}")
         trace = trace.of(options.session)
+    language: Language | None = None
     if options.json:
         rows = [
             {"scene": scene, "label": label, "count": count}
             for (scene, label), count in trace.profile().items()
         ]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-    elif options.stats:
-        print("\n".join(_stats(trace)))
+        text, language = f"{json.dumps(rows, indent=2, ensure_ascii=False)}\n", "json"
+    elif options.stats or options.text:
+        text = "\n".join(_stats(trace)) if options.stats else trace.text(limit=options.limit)
+        text += "\n"
     else:
-        print(str(trace) if options.text else trace.mermaid(limit=options.limit), end="\n" * options.text)
+        language = _format_of(
+            options.out, {".svg": "svg"}, "for words and numbers say --text, --stats or --json"
+        )
+        limit = 400 if options.limit is None else options.limit
+        session = trace.sessions[0]
+        text = trace.mermaid(limit=limit) if language == "mermaid" else trace.svg(limit=limit, title=session)
+    _put(text, options.out, language)
     return 0
 
 
@@ -342,11 +375,13 @@ def _stats(trace: Trace) -> Iterator[str]:
 # Out.
 
 
-def _put(text: str, file: Path | None) -> None:
-    if file is None:
-        print(text, end="")
-    else:
+def _put(text: str, file: Path | None, language: Language | None) -> None:
+    if file is not None:
         file.write_text(text, encoding="utf-8")
+    elif language is not None:
+        put(text, language)
+    else:
+        print(text, end="")
 
 
 def _width() -> int:

@@ -25,7 +25,7 @@ from amachine.choreography.script import Script
 from amachine.choreography.subtypes import is_protocol
 from amachine.choreography.whole import Choreography
 from amachine.errors import nearest
-from amachine.tools.target import NotFound, load_module, look_up, read_json
+from amachine.tools.target import NotFound, load_module, look_up, read_json, users_code
 
 __all__ = ["Found", "Policy", "cast_of", "find_choreography"]
 
@@ -80,8 +80,8 @@ def find_choreography(target: str, *, roles: str | None = None, policy: Policy |
     """What `module:name`, `file.py:name` or `script.json` names.
 
     `roles`, names with commas between them, says who plays in a scene class; without it, those that its scenes name, as they
-    are met. Errors: `NotFound`, which names the nearest; `AmachineError` for a file that holds no script; whatever the user's
-    code raises.
+    are met. Errors: `NotFound`, which names the nearest, or says what the user's code raises; `AmachineError` for a file that
+    holds no script.
     """
     if target.endswith(".json"):
         return Found(target, Reading(parse(read_json(target)), {}, {}), policy or "auto")
@@ -90,7 +90,8 @@ def find_choreography(target: str, *, roles: str | None = None, policy: Policy |
     if plain and not is_scene(found):
         if iscoroutinefunction(found):
             raise NotFound(f"{target} is a coroutine function: name one that returns a choreography at once")
-        found = cast("Any", found)()
+        with users_code(f"{target} failed"):
+            found = cast("Any", found)()
     if isinstance(found, Choreography):
         _refuse(target, roles=roles, policy=policy)
         return Found(target, found)
@@ -139,7 +140,8 @@ def cast_of(whole: Choreography, target: str | None) -> Mapping[Any, Any]:
     if target is None:
         return {name: _made(whole, name) for name in whole.script.roles}
     given: Any = look_up(target, such_as="app.protocol:cast")
-    given = given() if callable(given) else given
+    with users_code(f"{target} failed"):
+        given = given() if callable(given) else given
     if not isinstance(given, Mapping):
         raise NotFound(f"{target} gives no mapping of roles to objects, but {type(given).__name__}")
     return given  # pyright: ignore[reportUnknownVariableType]
@@ -153,9 +155,10 @@ def _made(whole: Choreography, name: str) -> object:
         raise NotFound(f"{whole.name} is a script alone, nobody is there for {name}: {mend}")
     if is_protocol(role):
         raise NotFound(f"role {name} is a protocol, which has no instances: {mend}")
-    try:
-        return role()
-    except TypeError as error:
-        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
-            raise  # of the user's own code, not of the call
-        raise NotFound(f"role {name} cannot be made without arguments ({error}): {mend}") from error
+    with users_code(f"role {name} cannot be made"):
+        try:
+            return role()
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+                raise  # of the user's own code, not of the call
+            raise NotFound(f"role {name} cannot be made without arguments ({error}): {mend}") from error

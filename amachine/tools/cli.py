@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from amachine.tools.colour import Parser
+from amachine.tools.spelling import spell_out
 
 COMMANDS = {
     "choreo": ("amachine.tools.choreo", "check, explain, draw and play choreographies"),
@@ -26,6 +27,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    spell_out(sys.stdout)
+    spell_out(sys.stderr)
     words = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(asked=next((word for word in words if not word.startswith("-")), None))
     options = parser.parse_args(words)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from amachine.errors import AmachineError
 from amachine.graph import mermaid
+from amachine.tools.spelling import put
 from amachine.tools.target import WHAT, NotFound, find
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         target = find(options.target)
         active = options.active or target.active
-        print(mermaid(target.schema, active=active, direction=options.direction), end="")
+        put(mermaid(target.schema, active=active, direction=options.direction), "mermaid")
     except (NotFound, AmachineError) as error:
         print(f"amachine graph: {error}", file=sys.stderr)
         return 1

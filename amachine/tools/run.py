@@ -17,7 +17,7 @@ from amachine.tools.repl.faces import Face, Given, Plain, Prompt, default_histor
 from amachine.tools.repl.loglines import Voice
 from amachine.tools.repl.session import Session
 from amachine.tools.repl.words import commands
-from amachine.tools.target import WHAT, NotFound, find
+from amachine.tools.target import WHAT, NotFound, find, users_code
 from amachine.tracers.log import LogLevel
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def run(options: argparse.Namespace) -> int:
     voice = Voice(say)
     with voice.alone():
         try:
-            machine = find(options.target).machine(options.id)
+            target = find(options.target)
+            with users_code(f"{target.name} cannot be made"):
+                machine = target.machine(options.id)
             status: int = anyio.run(partial(_live, machine, voice, options), backend=options.backend)
             return status
         except KeyboardInterrupt:

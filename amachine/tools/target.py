@@ -10,7 +10,9 @@ import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +20,7 @@ from typing import Any, cast
 import attrs
 
 from amachine import Machine, Schema, States
-from amachine.errors import nearest
+from amachine.errors import AmachineError, nearest
 
 WHAT = (
     "where it is: a module or a file, a colon, and a Machine or States class, a Schema, a machine, "
@@ -75,10 +77,32 @@ class Target:
         return Machine.of(found, id or (found.name if isinstance(found, Schema) else found.__name__) or None)
 
 
+@contextmanager
+def users_code(what: str) -> Generator[None]:
+    """Around code of the user's own. Errors: `NotFound` for what that raises: it says `what`, and where in that code.
+
+    What is amachine's own to tell comes through.
+    """
+    try:
+        yield
+    except (NotFound, AmachineError):
+        raise
+    except (Exception, SystemExit) as error:
+        at = error.__traceback__
+        while at is not None and str(at.tb_frame.f_globals.get("__name__")).startswith(_NOT_THEIRS):
+            at = at.tb_next
+        told = "".join(traceback.format_exception(type(error), error, at)).rstrip()
+        raise NotFound(f"{what}:\n{told}") from error
+
+
+_NOT_THEIRS = (__name__, "amachine.tools.choreo_target", "amachine.tools.run", "contextlib", "importlib")
+"""Modules on the way to the user's code."""
+
+
 def find(target: str) -> Target:
     """What `module:name`, `file.py:name` or `schema.json` names; a function is called, and gives it.
 
-    Errors: `NotFound`, which names the nearest; `SchemaError` for a file of states; whatever the user's code raises.
+    Errors: `NotFound`, which names the nearest, or says what the user's code raises; `SchemaError` for a file of states.
     """
     if target.endswith(".json"):
         return Target(target, Schema.parse(read_json(target), name=Path(target).stem))
@@ -87,7 +111,8 @@ def find(target: str) -> Target:
     if not isinstance(found, type | Machine | Schema) and callable(found):
         if iscoroutinefunction(found):
             raise NotFound(f"{target} is a coroutine function: name one that returns a machine at once")
-        found = cast("Callable[[], object]", found)()
+        with users_code(f"{target} failed"):
+            found = cast("Callable[[], object]", found)()
         made = "makes "
     if isinstance(found, Machine | Schema):
         return Target(target, found)
@@ -101,7 +126,7 @@ def find(target: str) -> Target:
 def look_up(target: str, *, such_as: str) -> object:
     """What `module:name` or `file.py:name` names, as it is; `such_as` is one to be shown to who writes something else.
 
-    Errors: `NotFound`, which names the nearest; whatever the user's code raises.
+    Errors: `NotFound`, which names the nearest, or says what the user's code raises.
     """
     where, _, path = target.rpartition(":")
     if not where or not path:
@@ -126,7 +151,7 @@ def read_json(file: str) -> Any:
 
 
 def load_module(where: str) -> object:
-    """The module of that name, or in that file, imported. Errors: `NotFound`; whatever the user's code raises."""
+    """The module of that name, or in that file, imported. Errors: `NotFound`, also for what the user's code raises."""
     if where.endswith(".py"):
         path = Path(where)
         loaded = sys.modules.get(path.stem)
@@ -139,16 +164,18 @@ def load_module(where: str) -> object:
         sys.modules[path.stem] = module  # what it declares looks itself up by its module's name
         sys.path.insert(0, str(path.parent))
         try:
-            spec.loader.exec_module(module)
+            with users_code(f"{where} cannot be imported"):
+                spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[path.stem]
             raise
         return module
     sys.path.insert(0, "")  # as with `python -m`: modules of this folder count
-    try:
-        return importlib.import_module(where)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{where}.".startswith(f"{error.name}."):
-            raise
-        file = (error.name or "").replace(".", "/")
-        raise NotFound(f"there is no module {error.name!r} (for a file write {file}.py:…)") from None
+    with users_code(f"{where} cannot be imported"):
+        try:
+            return importlib.import_module(where)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{where}.".startswith(f"{error.name}."):
+                raise  # what is not there is something that it imports
+            file = error.name.replace(".", "/")
+            raise NotFound(f"there is no module {error.name!r} (for a file write {file}.py:…)") from None

@@ -6,10 +6,11 @@ import dataclasses
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import uuid
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import attrs
 import msgspec
@@ -30,7 +31,7 @@ from amachine.choreography.canonical import (
     to_dict,
 )
 from amachine.choreography.script import BranchDef, Inform, RegionDef, SceneDef, Script
-from amachine.choreography.typenames import Opaque, payload_name
+from amachine.choreography.typenames import Opaque, payload_name, payload_schema
 from tests.choreo.built import Final, pingpong, sendfile, show, two_phase
 from tests.thorough import MORE
 
@@ -47,6 +48,10 @@ def carrying(payload: Any) -> Script:
     branch = BranchDef("say", payload, ("bob",), "Exit")
     scene = SceneDef("Say", "Say", "alice", ("bob",), (branch,))
     return Script("say", ("alice", "bob"), "Say", {"Say": scene})
+
+
+class Socket:
+    """Of which nobody knows a schema."""
 
 
 # Fingerprints.
@@ -84,12 +89,12 @@ def test_what_an_author_may_order_as_he_likes_does_not_count() -> None:
         (
             carrying(int),
             carrying(str),
-            'scene Say, branch say, payload: {"type": "integer"} here, {"type": "string"} there',
+            "scene Say, branch say, payload: integer here, string there",
         ),
         (
             carrying(int),
             carrying(None),
-            'scene Say, branch say, payload: {"type": "integer"} here, none there',
+            "scene Say, branch say, payload: integer here, none there",
         ),
         (
             carrying(int),
@@ -103,6 +108,11 @@ def test_what_an_author_may_order_as_he_likes_does_not_count() -> None:
             "scene Say, branch say, informs: nobody here, alice there",
         ),
         (carrying(int), attrs.evolve(carrying(int), closing=True), "closing: False here, True there"),
+        (
+            attrs.evolve(carrying(int), roles=("alice, bob",)),
+            carrying(int),
+            'roles: ["alice, bob"] here, ["alice", "bob"] there',
+        ),
     ],
 )
 def test_the_first_difference_names_the_scene_and_what_differs(
@@ -115,6 +125,128 @@ def test_the_first_difference_names_the_scene_and_what_differs(
     assert by_hash.startswith(
         said.split(",", maxsplit=1)[0] if said.startswith("scene") else ("the roles", "scene Ping")
     )
+
+
+def region(**parts: Any) -> Script:
+    pay = attrs.evolve(RegionDef("Pay", (("bob", "Exit"),)), **parts)
+    return attrs.evolve(carrying(int), regions={"Pay": pay})
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "said"),
+    [
+        (region(), carrying(int), "region Pay is only here"),
+        (carrying(int), region(), "region Pay is only there"),
+        (region(), region(restart=True), "region Pay, restart: False here, True there"),
+        (region(parent="Trip"), region(), "region Pay, parent: Trip here, none there"),
+        (region(on_lost=()), region(), "region Pay, without bob: none here, Exit there"),
+        (region(), region(on_lost=(("bob", "Say"),)), "region Pay, without bob: Exit here, Say there"),
+    ],
+)
+def test_what_differs_in_a_region_is_named(mine: Script, theirs: Script, said: str) -> None:
+    assert first_difference(mine, theirs) == said
+
+
+def data(name: str, *fields: Any) -> type:
+    """A dataclass made of names, types and defaults."""
+    return dataclasses.make_dataclass(name, fields)
+
+
+def default(value: Any) -> Any:
+    return dataclasses.field(default=value)
+
+
+ORDER, TEXT, OTHER = data("Order", ("zip", int)), data("Order", ("zip", str)), data("Order", ("name", str))
+MANY = [(f"field_{n}", str) for n in range(40)]
+SPACE = "x" * 300
+MODELS = [pydantic.create_model("Model", zip=(kind, ...)) for kind in (int, str)]
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "said"),
+    [
+        (ORDER, TEXT, " Order.zip: integer here, string there"),
+        (ORDER, OTHER, " Order: field name is only there"),
+        (data("Order", *MANY, ("zip", int)), data("Order", *MANY, ("zip", str)), " Order.zip: integer here, string there"),
+        (data("Box", ("order", ORDER)), data("Box", ("order", TEXT)), " Box.order.zip: integer here, string there"),
+        (list[ORDER], list[TEXT], "[].zip: integer here, string there"),  # type: ignore[valid-type]
+        (dict[str, list[ORDER]], dict[str, list[TEXT]], "[][].zip: integer here, string there"),  # type: ignore[valid-type]
+        (ORDER | None, TEXT | None, " Order.zip: integer here, string there"),
+        (ORDER | None, ORDER, ": Order or null here, Order there"),
+        (ORDER, data("Invoice", ("zip", int)), ": Order here, Invoice there"),
+        (MODELS[0], MODELS[1], " Model.zip: integer here, string there"),
+        (list[MODELS[0]], list[MODELS[1]], "[].zip: integer here, string there"),  # type: ignore[valid-type]
+        (ORDER, data("Order", ("zip", int, default(1))), " Order.zip, default: nothing here, 1 there"),
+        (data("P", ("a", int, default(1))), data("P", ("a", int, default(True))), " P.a, default: 1 here, true there"),
+        (data("P", ("a", Any, default(None))), data("P", ("a", Any)), " P.a, default: null here, nothing there"),
+        (
+            data("P", ("a", tuple[int, int], default((1, 2)))),
+            data("P", ("a", tuple[int, int], default((1, 3)))),
+            " P.a, default 2: 2 here, 3 there",
+        ),
+        (
+            data("P", ("a", str, default(f"{SPACE}one"))),
+            data("P", ("a", str, default(f"{SPACE}other"))),
+            f' P.a, default: …{"x" * 19}one" here, …{"x" * 19}other" there',
+        ),
+        (data("P", ("a", int), ("b", int)), data("P", ("b", int), ("a", int)), " P: its fields stand in another order"),
+        (Literal["a"], Literal["a", "b"], ': "b" is only there'),
+        (bytes, str, ": string (base64) here, string there"),
+        (tuple[int, str], tuple[int, int], "[1]: string here, integer there"),
+        (list[int], set[int], ", uniqueItems: nothing here, true there"),
+        (Any, int, ": anything here, integer there"),
+        (Socket, int, ": Socket here, integer there"),
+        (Annotated[int, msgspec.Meta(ge=3)], int, ", minimum: 3 here, nothing there"),
+        (Opaque("x.P", {"type": "object", "properties": {"a": {}}, "required": ["a"]}),
+         Opaque("x.P", {"type": "object", "properties": {"a": {}}, "required": []}), ".a: required here, optional there"),
+    ],
+)  # fmt: skip
+def test_what_differs_in_a_payload_is_named_down_to_the_field(mine: Any, theirs: Any, said: str) -> None:
+    one, other = carrying(mine), carrying(theirs)
+    assert fingerprint(one) != fingerprint(other)
+    assert first_difference(one, other) == f"scene Say, branch say, payload{said}"
+    assert first_difference(one, parse(json.dumps(to_dict(other)))) == f"scene Say, branch say, payload{said}"
+
+
+class Node(msgspec.Struct):
+    next: Node | None = None
+
+
+def test_types_that_contain_themselves_can_be_compared() -> None:
+    schema = payload_schema(Node)
+    other = json.loads(json.dumps(schema).replace('"null"', '"integer"'))
+    found = first_difference(carrying(Node), carrying(Opaque("x.Node", other)))
+    assert found == "scene Say, branch say, payload Node.next: Node or null here, Node or integer there"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2) | st.floats(0, 1) | st.text("ab", max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["$ref", "$defs", "properties", "items", "anyOf", "required", "enum", "type", "x", "a"]
+            ),
+            inner | st.just("#/$defs/a"),
+            max_size=3,
+        )
+    ),
+)
+
+
+@settings(max_examples=5 * EXAMPLES, deadline=None)
+@given(JSON, JSON)
+def test_whatever_somebody_else_says_of_a_payload_its_difference_is_short_and_can_be_seen(
+    one: Any, other: Any
+) -> None:
+    mine, theirs = carrying(Opaque("x.X", one)), carrying(Opaque("x.X", other))
+    found = first_difference(mine, theirs)
+    assert (found is None) == (fingerprint(mine) == fingerprint(theirs))
+    if found is not None:
+        assert len(found) < 300
+        assert "{" not in found
+        sides = re.fullmatch(r".*?: (.*) here, (.*) there", found)
+        assert sides is None or sides[1] != sides[2]
 
 
 def test_a_scene_that_only_one_side_has_is_named() -> None:
@@ -184,10 +316,6 @@ class Part:
 class Item(msgspec.Struct):
     part: Part
     models: list[Model]
-
-
-class Socket:
-    """Of which nobody knows a schema."""
 
 
 class Pair(NamedTuple):

@@ -171,10 +171,9 @@ def test_the_outsider_of_the_show_is_told_what_it_lacks() -> None:
         "charlie->alice,bob: Decide.failed",
     ]
     assert "it saw only: selector->charlie,alice,bob: Start.charlie_leads" in found.text
-    assert (
-        'inform selector of Decide.failed and of Decide.ok (2 frames; more is needed, which inform="auto"'
-        in found.hint
-    )
+    decide = "Decide[charlie, alice, bob, Start, Exit]"
+    names = f"{decide}.failed and of {decide}.ok"
+    assert f'inform selector of {names} (2 frames; more is needed, which inform="auto"' in found.hint
 
 
 def test_a_branch_that_an_outsider_does_not_need_is_accepted() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,14 @@ class Third(Scene[Late0, Ben]):
     x: Msg[None, Exit]
     def send(self, me: Late0) -> Sent: return self.x()
 
+class Ill:
+    def __init__(self): raise TypeError("of the user's own code")
+
+class Sick(Scene[Ill, Ann]):
+    x: Msg[None, Exit]
+    def send(self, me: Ill) -> Sent: return self.x()
+
+def raises(): return {}["x"]
 def broken(): return {Ann: Ann(), Ben: Broken()}
 def slow(): return {"Ann": Ann(), "Ben": Slow()}
 def interrupted(): return {"Ann": Ann(), "Ben": Interrupted()}
@@ -172,6 +182,53 @@ def test_errors_go_to_stderr_with_their_own_status(
         assert captured.err.count("\n") == 1, captured.err
 
 
+@pytest.mark.parametrize("form", ["file", "module"])
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def inner():\n    raise RuntimeError('boom')\ninner()\n", "RuntimeError: boom"),
+        ("raise OSError('no disk')\n", "OSError: no disk"),
+        ("import no_such_module_here\n", "ModuleNotFoundError: No module named 'no_such_module_here'"),
+        ("def f(:\n", "SyntaxError: invalid syntax"),
+        ("raise SystemExit(0)\n", "SystemExit: 0"),
+    ],
+)
+def test_a_module_that_raises_is_told_in_its_own_lines(
+    form: str,
+    source: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "choreo_raises.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    where = "choreo_raises.py" if form == "file" else "choreo_raises"
+    assert run("check", f"{where}:x") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"amachine choreo: {where} cannot be imported:\n")
+    assert captured.err.endswith(f"\n{said}\n")
+    files = re.findall(r'File "(.*?)"', captured.err)
+    assert set(files) == {str(tmp_path / "choreo_raises.py")}
+
+
+def test_a_function_that_raises_is_told_in_its_own_lines(
+    app: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("check", f"{app}:raises"), ("run", f"{app}:Say", "--cast", f"{app}:raises")):
+        assert run(*words) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"amachine choreo: {app}:raises failed:\nTraceback")
+        assert set(re.findall(r'File "(.*?)"', err)) == {app}
+        assert err.endswith("KeyError: 'x'\n")
+    assert run("run", f"{app}:Sick") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("amachine choreo: role Ill cannot be made:\nTraceback")
+    assert err.endswith("TypeError: of the user's own code\n")
+
+
 # check
 
 
@@ -266,6 +323,26 @@ def test_graph_draws_in_every_format(app: str, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("name", ["x.png", "x.PDF", "x.txt"])
+def test_what_cannot_be_drawn_is_not_written(
+    name: str, app: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / name
+    assert run("graph", f"{app}:Say", "-o", str(file)) == 2
+    assert (
+        "only as .mmd, .md, .dot, .gv, .svg: say --format, and for other pictures" in capsys.readouterr().err
+    )
+    trace = tmp_path / "run.jsonl"
+    assert run("run", f"{app}:Say", "--trace", str(trace)) == 0
+    assert run("trace", str(trace), "-o", str(file)) == 2
+    assert "only as .mmd, .md, .svg: for words and numbers say --text" in capsys.readouterr().err
+    assert not file.exists()
+    assert run("graph", f"{app}:Say", "-o", str(file), "--format", "dot") == 0
+    assert file.read_text(encoding="utf-8").startswith("digraph")
+    assert run("trace", str(trace), "-o", str(file), "--text") == 0
+    assert file.read_text(encoding="utf-8").startswith("Ann -> Ben")
+
+
 def test_an_unsound_script_can_be_drawn(app: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("graph", f"{app}:Wrong", "--inform", "declared") == 0
     assert "Late0 → Ben" in capsys.readouterr().out
@@ -294,6 +371,47 @@ def test_run_plays_and_trace_draws_it(
     assert capsys.readouterr().out == out
     assert run("trace", file, "--session", "Say") == 2
     assert "did you mean 'Say-" in capsys.readouterr().err
+
+
+def test_a_trace_is_drawn_as_its_file_is_called(
+    app: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    trace = str(tmp_path / "run.jsonl")
+    assert run("run", f"{app}:Say", "--trace", trace) == 0
+    for name, begins in (("x.svg", "<svg "), ("x.mmd", "sequenceDiagram\n"), ("x", "sequenceDiagram\n")):
+        assert run("trace", trace, "-o", str(tmp_path / name)) == 0
+        assert (tmp_path / name).read_text(encoding="utf-8").startswith(begins)
+    assert "Say.word" in (tmp_path / "x.svg").read_text(encoding="utf-8")
+    capsys.readouterr()
+
+
+def test_a_trace_is_as_long_as_was_asked_for(
+    app: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    trace = str(tmp_path / "run.jsonl")
+    assert run("run", f"{app}:Say", "--trace", trace) == 0
+    capsys.readouterr()
+    assert run("trace", trace, "--limit", "0") == 0
+    assert capsys.readouterr().out == "sequenceDiagram\n  %% 4 earlier lines are left out\n"
+    assert run("trace", trace, "--limit", "1", "--text") == 0
+    assert capsys.readouterr().out == "(3 earlier lines are left out)\nBen  Done\n"
+    for number in ("-1", "x"):
+        assert run("trace", trace, "--limit", number) == 2
+        assert f"'{number}' is no number from 0 on" in capsys.readouterr().err
+
+
+def test_a_trace_comes_from_stdin_too_and_an_empty_one_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    line = b'{"event":"ended","session":"s","role":"a","state":"Done","why":""}\n'
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(line), encoding="ascii"))
+    assert run("trace", "-") == 0
+    assert capsys.readouterr().out == "sequenceDiagram\n  Note over a: Done\n"
+    (tmp_path / "empty.jsonl").touch()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    for name, file in (("stdin", "-"), ("empty.jsonl", str(tmp_path / "empty.jsonl"))):
+        assert run("trace", file) == 2
+        assert f"{name} holds no event of a choreography" in capsys.readouterr().err
 
 
 def test_who_plays_can_be_given_and_a_failure_is_told(app: str, capsys: pytest.CaptureFixture[str]) -> None:

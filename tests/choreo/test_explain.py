@@ -11,6 +11,7 @@ from amachine.choreography.canonical import fingerprint
 from amachine.choreography.script import EXIT, Inform, Script
 from amachine.choreography.seeing import explain as explaining
 from amachine.choreography.seeing.explain import explain, reason
+from amachine.choreography.seeing.titles import titles
 from tests.choreo.built import pingpong, sendfile, show
 
 SHOW = inform.auto(show())
@@ -95,6 +96,29 @@ def test_a_protocol_stays_together_and_its_name_is_told_in_full() -> None:
     names = section(f"{text}\n", "Names in full")
     at = names.index("  Begin, VoteX, VoteY, Decide [alice, bob, charlie, …]")
     assert names[at + 1] == "    is [alice, bob, charlie, Start, Exit]"
+
+
+def test_a_name_is_only_cut_where_something_is_left_out() -> None:
+    b = Builder()
+    args = "[customer, shop, bank]"
+    ask, long = b.scene(f"PaymentAuthorise{args}", "bank"), b.scene("P" * 80, "shop")
+    ask.branch("yes", to="shop", next=long).branch("no", to="shop", next=f"PaymentAuthorise{args[:-1]}, 2]")
+    again = b.scene(f"PaymentAuthorise{args[:-1]}, 2]", "bank").branch("told", to="shop")
+    long.branch("done", to="bank")
+    script = b.script("payment", ask, roles=("customer", "shop", "bank"))
+    assert [*titles(script).values()] == [*script.scenes]
+    text = explain(script)
+    assert f"then {again.scene.id}" in text
+    assert "…" not in text
+    assert "Names in full" not in text
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_what_is_only_told_can_be_copied(width: int) -> None:
+    *_, lines = explain(SHOW, width=width).split("To pin what is only told")
+    pinned = eval(f"[{lines.partition('…]')[2]}]")
+    assert pinned == [*SHOW.informs]
+    assert "To pin" not in explain(pingpong())
 
 
 def test_regions_deadlines_patience_and_goodbyes_are_told() -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from amachine.choreography import inform
+from amachine.choreography import choreography, inform
 from amachine.choreography.builder import Builder
+from amachine.choreography.canonical import parse, to_dict
 from amachine.choreography.local import Give, LocalMachine, LocalState, Take
 from amachine.choreography.project import project
 from amachine.choreography.script import EXIT, Inform, Script
@@ -79,6 +80,58 @@ def test_instances_of_a_template_that_belong_together_share_a_box() -> None:
         "Decide",
     ]
     assert not graph_of(sendfile()).boxes, "one scene needs no box"
+
+
+class Client:
+    def likes(self) -> bool:
+        return True
+
+    def name(self) -> str:
+        return "Ada"
+
+    def hear(self, word: str) -> None: ...
+
+
+class Server(Client): ...
+
+
+@choreography
+def greet(c: Client, s: Server) -> bool:
+    s.hear(c.name())
+    c.hear(s.name())
+    return s.likes()
+
+
+@choreography
+def part(c: Client, s: Server) -> None:
+    s.hear(c.name())
+    c.hear(s.name())
+
+
+@choreography
+def visit(ann: Client, bob: Server) -> None:
+    if greet(ann, bob):
+        part(ann, bob)
+    if greet(ann, bob):
+        part(ann, bob)
+
+
+def test_what_is_called_has_a_box_that_is_named_after_the_call() -> None:
+    graph = visit.graph()
+    titles = {box.id: box.title for box in graph.boxes}
+    calls = ["greet(ann, bob)", "greet(ann, bob) #2", "part(ann, bob)", "part(ann, bob) #2"]
+    assert sorted(titles.values()) == calls
+    inside = [(titles[node.box], node.lines[0]) for node in graph.nodes if node.box and len(node.lines) > 1]
+    assert sorted(inside) == sorted(
+        (call, f"{call[:5].strip('(').capitalize()}{what}")
+        for call in calls
+        for what in (("NameC", "NameS", "Likes") if call.startswith("greet") else ("NameC", "NameS"))
+    )
+    read = parse(to_dict(visit.script))
+    assert read == visit.script
+    assert {box.title.partition("[")[0] for box in graph_of(read).boxes} <= {
+        s.name for s in read.scenes.values()
+    }
 
 
 def test_who_is_only_told_hangs_on_a_dashed_arrow() -> None:
@@ -170,6 +223,17 @@ def test_a_role_shows_its_regions_its_ends_and_where_it_recovers() -> None:
     assert ("Done", "Exit or Failed") in [node.lines for node in graph.nodes]
 
 
+def test_in_the_graph_of_a_role_its_turn_has_a_colour_that_is_no_roles() -> None:
+    graph = graph_of_role(project(sendfile(), "receiver"))
+    turns = {node.lines[0] for node in graph.nodes if node.kind is drawing.Kind.TURN}
+    assert turns == {"CheckHash", "CheckHash_final"}
+    assert not any(node.colour >= 0 for node in graph.nodes)
+    whole, role = graph_of(sendfile()), graph
+    for text_of in (Graph.mermaid, Graph.dot):
+        fills = [set(re.findall(r"fill(?:color)?[:=]\"?(#\w+)", text_of(each))) for each in (whole, role)]
+        assert fills[0] & fills[1] == {"#1b1f24"}, "but for the begin"
+
+
 def test_many_steps_between_two_states_are_counted() -> None:
     takes = tuple(Take("b", "S", f"x{at}", None, informs=False, next="S") for at in range(20))
     graph = graph_of_role(LocalMachine("a", (LocalState("S", ("S",), takes=takes),)))
@@ -220,6 +284,29 @@ def test_graphviz_draws_every_text(graph: Graph) -> None:
     texts = {each.text for each in root.iter("{http://www.w3.org/2000/svg}text")}
     wanted = {line for node in graph.nodes for line in node.lines} | {box.title for box in graph.boxes}
     assert {text.strip() for text in wanted} <= {(text or "").replace("\xa0", " ").strip() for text in texts}
+
+
+@needs_dot
+def test_the_start_is_above_all_else_also_where_regions_come_back_to_it() -> None:
+    b = Builder()
+    b.region("Work", {"worker": EXIT})
+    submit, report = b.scene("Submit", "client"), b.scene("Report", "broker")
+    run = b.scene("Run", "broker", region="Work")
+    result = b.scene("Result", "worker", region="Work").branch("ok", to="broker", next=report)
+    run.branch("run", to="worker", next=result)
+    submit.branch("submit", to="broker", next=run).branch("finish", to=("broker", "worker"))
+    report.branch("result", to="client", next=submit)
+    graph = graph_of(b.script("jobs", submit, roles=("client", "broker", "worker")))
+    root = ET.fromstring(graph.svg())
+    name = "{http://www.w3.org/2000/svg}"
+    heights = {
+        title.text: float(text.attrib["y"])
+        for node in root.iter(f"{name}g")
+        if (title := node.find(f"{name}title")) is not None and (text := node.find(f"{name}text")) is not None
+    }
+    start = next(node.id for node in graph.nodes if node.lines[:1] == ("Submit",))
+    assert heights[start] == min(y for id, y in heights.items() if id != "cluster_r0")
+    assert heights["cluster_r0"] > heights[start]
 
 
 def test_without_graphviz_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import xml.etree.ElementTree as ET
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 
 from amachine.choreography.playing.events import EpochBegun, Event, FrameDropped, RoleEnded, RoleLost, Step
 from amachine.choreography.playing.frames import Frame, Kind
+from amachine.choreography.seeing.svg import width_of
 from amachine.choreography.seeing.trace import Trace, TraceError, TraceFile, line_of, read
 
 
@@ -135,6 +139,34 @@ def test_a_diagram_is_bounded_and_says_so() -> None:
     assert text == "sequenceDiagram\n  %% 7 earlier lines are left out\n  b->>a: S.7\n  a->>b: S.8\n"
 
 
+@pytest.mark.parametrize(("limit", "left"), [(0, 0), (3, 3), (9, 9), (10, 9)])
+def test_so_many_lines_are_left_as_were_asked_for(limit: int, left: int) -> None:
+    trace = trace_of([said("ab"[at % 2], "S", str(at), "ba"[at % 2]) for at in range(9)])
+    for text in (trace.mermaid(limit=limit), trace.text(limit=limit), trace.svg(limit=limit)):
+        assert len(re.findall(r"\bS\.\d", text)) == left
+        assert ("earlier lines are left out" in text) == (left < 9)
+    for draw in (trace.mermaid, trace.text, trace.svg):
+        with pytest.raises(ValueError, match="limit is -1: 0 or more lines"):
+            draw(limit=-1)
+    assert trace.text() == str(trace)
+
+
+def test_a_session_that_there_is_not_is_an_error() -> None:
+    trace = trace_of([said("a", "S", "x", "b", session="monday")])
+    for use in (
+        partial(trace.of, "mondai"),
+        partial(trace.mermaid, session="mondai"),
+        partial(trace.svg, session="mondai"),
+    ):
+        with pytest.raises(LookupError, match=r"nothing of session 'mondai' \(did you mean 'monday'\?\)"):
+            use()
+
+
+def test_what_is_said_to_several_again_and_again_is_one_line_for_each() -> None:
+    text = trace_of([said("a", "S", "x", "b", told=("c",), data=at) for at in range(7)]).mermaid()
+    assert text.splitlines()[1:] == ["  a->>b: S.x 0 (× 7)", "  a-->>c: S.x (× 7)"]
+
+
 def test_a_trace_forgets_the_oldest() -> None:
     trace = trace_of([*PINGPONG], limit=2)
     assert (trace.seen, len(trace.events)) == (5, 2)
@@ -234,3 +266,66 @@ def test_lines_are_read_one_after_the_other() -> None:
     line = line_of(PINGPONG[4])
     assert list(itertools.islice(read(itertools.repeat(line)), 3)) == [PINGPONG[4]] * 3
     assert list(read(["", "\n", line.encode()])) == [PINGPONG[4]]
+
+
+# As a picture.
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def words(trace: Trace, **options: Any) -> list[tuple[float, str]]:
+    """The texts of a picture, with their places from the left."""
+    root = ET.fromstring(trace.svg(**options))
+    assert not any(float(each.attrib["x"]) < 0 for each in root.iter() if "x" in each.attrib)
+    return [(float(each.attrib["x"]), each.text or "") for each in root.iter(f"{SVG}text")]
+
+
+def test_a_picture_says_what_the_text_says() -> None:
+    trace = trace_of(EVERYTHING)
+    seen = " ".join(text for _, text in words(trace))
+    for line in trace.text().splitlines():
+        assert line.split("  ", maxsplit=1)[1].strip() in seen
+    assert trace.svg(title="a < b").count("<title>a &lt; b</title>") == 1
+    assert words(Trace()) == []
+
+
+def test_columns_stand_as_they_are_named_or_as_it_is_asked_for() -> None:
+    trace = trace_of([*PINGPONG])
+    assert min(words(trace))[1] == "alice"
+    heads = {text: x for x, text in words(trace, roles=("carol", "bob"))}
+    assert heads["carol"] < heads["bob"] < heads["alice"]
+
+
+def test_no_text_reaches_over_the_edge_of_a_picture() -> None:
+    roles = [f"{word}_of_the_very_long_name" for word in ("customer", "shop", "bank", "courier", "auditor")]
+    trace = trace_of(
+        [
+            *(
+                said(a, "AnnounceIt[x]", "word", b, data="y" * 60)
+                for a, b in itertools.permutations(roles, 2)
+            ),
+            said(roles[2], "Tell", "all", told=(*roles[:2], *roles[3:])),
+            *(RoleEnded("s", role, "Aborted", "the connection was closed: " * 20) for role in roles),
+        ]
+    )
+    root = ET.fromstring(trace.svg())
+    wide = float(root.attrib["width"])
+    for each in root.iter(f"{SVG}text"):
+        half = width_of(each.text or "", 12) / 2
+        assert half <= float(each.attrib["x"]) <= wide - half
+    heads = [each for each in root.iter(f"{SVG}rect") if each.attrib["height"] == "28.0"]
+    assert len(heads) == 2 * len(roles), "in a high picture they stand below, too"
+
+
+def test_in_a_picture_names_are_text(tmp_path: Path) -> None:
+    nasty = 'a"b<c>&\x00\ud800\x1b</text>'
+    trace = trace_of(
+        [said(nasty, f"{nasty}[x]", nasty, "bob", data=nasty), RoleEnded("s", nasty, nasty, nasty)]
+    )
+    (tmp_path / "x.svg").write_text(trace.svg(title=nasty), encoding="utf-8")
+    root = ET.fromstring((tmp_path / "x.svg").read_text(encoding="utf-8"))
+    assert 'a"b<c>&\ufffd\ufffd\ufffd</text>' in [each.text for each in root.iter(f"{SVG}text")]
+
+
+def test_what_comes_from_nobody_and_goes_to_oneself_can_be_drawn() -> None:
+    assert "S.x" in trace_of([said("a", "S", "x", "a")]).svg()

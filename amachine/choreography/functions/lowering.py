@@ -289,7 +289,16 @@ def _scene(node: Node, ids: Mapping[Node, str]) -> SceneDef:
     branches = tuple(_branch(edge, ids) for edge in node.edges.values())
     receivers = tuple(dict.fromkeys(role for branch in branches for role in branch.to))
     id = ids[node]
-    return SceneDef(id, id.partition("[")[0], node.sender, receivers, branches, place=node.site.place)
+    plain, _, words = id.removesuffix("]").partition("[")
+    called = _called(node.frame, words) if words else None
+    return SceneDef(id, plain, node.sender, receivers, branches, place=node.site.place, called=called)
+
+
+def _called(frame: Frame, words: str) -> str:
+    """How a function was called, for people; `words` are the roles, and the number if there is one, in the ids of its scenes."""
+    cast = ", ".join(frame.roles.values())
+    number = words.removeprefix(cast).removeprefix(", ")
+    return f"{frame.source.name}({cast}){number and f' #{number}'}"
 
 
 def _branch(edge: Edge, ids: Mapping[Node, str]) -> BranchDef:

@@ -156,7 +156,7 @@ def _hint(sight: Sight, fault: Fault, doubts: Doubts) -> str:
         finally:
             plot.told[:] = before
         if fault.moment not in left and not {edge.target for edge in edges} & left:
-            names = " and of ".join(map(_name, edges))
+            names = " and of ".join(f"{edge.scene.id}.{edge.branch.label}" for edge in edges)
             more = '; more is needed, which inform="auto" finds' if left else ""
             frames = f"{len(edges)} frame{'s' * (len(edges) > 1)}{more}"
             found.append((bool(left), len(edges), f"inform {role} of {names} ({frames})"))

@@ -22,6 +22,9 @@ Direction: TypeAlias = Literal["TB", "LR", "BT", "RL"]
 _FILLS = ("#d7e8fa", "#fbe3c8", "#d9efd6", "#f6d5dd", "#e6dcf5", "#d3eeee", "#f3ebb8", "#e4e0dc")
 """One for each role, light enough for black text; then from the beginning."""
 
+_TURN = "#ffd166"
+"""No role's colour: in the drawing of one role it says something else."""
+
 _INK, _GREY, _RED = "#1b1f24", "#6a737d", "#b42318"
 
 
@@ -34,7 +37,9 @@ class Kind(StrEnum):
 
     BEGIN = "begin"
     STEP = "step"
-    """A scene, or a state in which a role acts or waits."""
+    """A scene, or a state in which a role waits."""
+    TURN = "turn"
+    """A state in which a role acts."""
     END = "end"
     ASIDE = "aside"
     """A role that is only told something."""
@@ -50,7 +55,7 @@ class Node:
     lines: tuple[str, ...]
     kind: Kind = Kind.STEP
     colour: int = -1
-    """Which of the colours: nodes of one role, or of one kind, have the same one; -1: none."""
+    """Which of the colours: nodes of one role have the same one; -1: none."""
     box: str | None = None
     """The box that it stands in."""
 
@@ -133,6 +138,7 @@ class Graph:
             opening, closing = {
                 Kind.BEGIN: ("((", "))"),
                 Kind.STEP: ("[", "]"),
+                Kind.TURN: ("[", "]"),
                 Kind.END: ("([", "])"),
                 Kind.ASIDE: ("(", ")"),
                 Kind.AGAIN: ("(", ")"),
@@ -159,6 +165,7 @@ class Graph:
             yield f"class {','.join(ids)} c{colour}"
         for kind, look in (
             (Kind.BEGIN, f"fill:{_INK},stroke:{_INK}"),
+            (Kind.TURN, f"fill:{_TURN},stroke:{_GREY},color:{_INK}"),
             (Kind.END, "stroke-width:3px"),
             (Kind.ASIDE, "stroke-dasharray:4 3"),
             (Kind.AGAIN, "fill:none,stroke:none"),
@@ -176,7 +183,8 @@ class Graph:
 
     def _dot_in(self, box: str | None, indent: str) -> Iterator[str]:
         for node in self._within(box):
-            yield f"{indent}{node.id} [{_dot_look(node)}]"
+            said = f"{node.id} [{_dot_look(node)}]"
+            yield f"{indent}{{ rank=source {said} }}" if node.kind is Kind.BEGIN else f"{indent}{said}"
         for each in self.boxes:
             if each.parent == box:
                 style = "dashed" if each.dashed else "rounded"
@@ -214,7 +222,8 @@ def _fill(colour: int) -> str:
 
 def _dot_head(direction: Direction) -> Iterator[str]:
     font = 'fontname="Helvetica,Arial,sans-serif"'
-    yield f"rankdir={direction} compound=true nodesep=0.35 ranksep=0.45 {font} fontsize=11 fontcolor={_quoted(_INK)}"
+    # With newrank, boxes do not pull what comes before them below themselves.
+    yield f"rankdir={direction} newrank=true compound=true nodesep=0.35 ranksep=0.45 {font} fontsize=11 fontcolor={_quoted(_INK)}"
     yield f'node [shape=box style="rounded,filled" fillcolor=white color={_quoted(_GREY)} {font} fontsize=11 margin="0.14,0.07"]'
     yield f"edge [color={_quoted(_INK)} {font} fontsize=10 arrowsize=0.7]"
 
@@ -231,6 +240,8 @@ def _dot_look(node: Node) -> str:
         looks.append('style="dashed,rounded" height=0.25 fontsize=10')
     elif node.kind is Kind.AGAIN:
         looks.append("shape=plain fontsize=10")
+    elif node.kind is Kind.TURN:
+        looks.append(f"fillcolor={_quoted(_TURN)}")
     return " ".join(looks)
 
 

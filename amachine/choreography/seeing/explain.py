@@ -5,6 +5,7 @@ It reads, and decides nothing. The reason for a frame is what `check` finds when
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from textwrap import wrap
@@ -67,6 +68,7 @@ class _Explanation:
         if roles:
             yield from self._roles()
         yield from self._names()
+        yield from self._pins()
 
     def _head(self) -> Iterator[str]:
         script = self.script
@@ -183,6 +185,18 @@ class _Explanation:
         for (short, full), scenes in names.items():
             yield from _wrapped(f"{', '.join(scenes)} {short}", self.width, "  ")
             yield from _wrapped(f"is {full}", self.width, "    ")
+
+    def _pins(self) -> Iterator[str]:
+        """The informs as a program says them, to be copied."""
+        informs = self.script.informs
+        if informs:
+            yield from self._section(
+                "To pin what is only told, so that it stays as the script grows: informs=[…]"
+            )
+        for each in informs:
+            scene, label, role = (json.dumps(name, ensure_ascii=False) for name in attrs.astuple(each))
+            line = f"  Inform({scene}, {label}, {role}),"
+            yield from [line] if len(line) <= self.width else [f"  Inform({scene},", f"    {label}, {role}),"]
 
     def _section(self, head: str) -> Iterator[str]:
         yield ""

@@ -1,8 +1,9 @@
 """A choreography as a drawing: the whole, or what one role plays. It says what is there and leaves out nothing that is sent.
 
 The whole: a node is a scene, with who says it to whom; an arrow is what can be said, and where it leads. Scenes of one
-instance of a template share a box, those of a region a dashed one. Who is only told that something was said hangs at the
-scene on a dashed arrow. A role: a node is a state, an arrow a step: `!bob: ping(int)` is said, `?bob: pong(int)` is heard.
+call of a function, or of one instance of a template, share a box, those of a region a dashed one. Who is only told that
+something was said hangs at the scene on a dashed arrow. A role: a node is a state, coloured where it is its turn, an arrow a
+step: `!bob: ping(int)` is said, `?bob: pong(int)` is heard.
 """
 
 from __future__ import annotations
@@ -22,9 +23,6 @@ __all__ = ["DrawingError", "Graph", "graph_of", "graph_of_role"]
 
 LARGE = 12
 """From so many scenes on, what leads back out of a box is written, not drawn: such arrows would hide the others."""
-
-_SENDS, _WAITS = 2, 0
-"""Colours of a role's states."""
 
 
 def graph_of(script: Script) -> Graph:
@@ -82,10 +80,9 @@ class _Whole:
                 restart = ", starts again" if region.restart else ""
                 yield Box(self.regions[name], f"region {name}{restart}", parent, dashed=True)
         for first in dict.fromkeys(self.protocols.values()):
-            around = self.script.scenes[first].region
-            yield Box(
-                f"p{self.ids[first]}", self.titles[first], None if around is None else self.regions[around]
-            )
+            scene = self.script.scenes[first]
+            around = None if scene.region is None else self.regions[scene.region]
+            yield Box(f"p{self.ids[first]}", scene.called or self.titles[first], around)
 
     def _scenes(self) -> Iterator[Node]:
         for scene in self.script.scenes.values():
@@ -155,13 +152,16 @@ class _Whole:
 
 
 def _protocols(script: Script) -> Iterator[tuple[str, str]]:
-    """Scenes that share the arguments of their templates, and lead to one another: each with the first of its group."""
-    alike: dict[tuple[str | None, tuple[str, ...]], list[str]] = {}
+    """Scenes that belong together, each with the first of its group.
+
+    They are of one call; or they share the arguments of their templates, and lead to one another.
+    """
+    alike: dict[tuple[str | None, str | None, tuple[str, ...]], list[str]] = {}
     for id, scene in script.scenes.items():
         if arguments(id):
-            alike.setdefault((scene.region, arguments(id)), []).append(id)
-    for ids in alike.values():
-        for group in _connected(script, ids):
+            alike.setdefault((scene.region, scene.called, arguments(id)), []).append(id)
+    for (_, called, _), ids in alike.items():
+        for group in [ids] if called else _connected(script, ids):
             if len(group) > 1:
                 yield from ((id, group[0]) for id in group)
 
@@ -224,7 +224,8 @@ class _Role:
             at = tuple(each for each in state.exits if each != state.name)
             more = (" or ".join(at),) if len(at) > 1 else ()
             return Node(self.ids[state.name], (state.name, *more), Kind.END, box=box)
-        return Node(self.ids[state.name], (state.name,), colour=_SENDS if state.acts else _WAITS, box=box)
+        kind = Kind.TURN if state.acts else Kind.STEP
+        return Node(self.ids[state.name], (state.name,), kind, box=box)
 
     def _steps(self) -> Iterator[Edge]:
         """One arrow for all steps between the same two states; what only tells something is dashed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum, auto
 from itertools import groupby
+from typing import TypeAlias, TypeVar
 
 import attrs
 
@@ -13,7 +15,10 @@ from amachine.choreography.seeing.drawing import mermaid_text
 from amachine.choreography.seeing.titles import scene_name
 from amachine.tracers.shown import cut
 
-__all__ = ["is_seen_elsewhere", "roles_of", "sequence_diagram", "transcript"]
+__all__ = [
+    "Mood", "Note", "Row", "Said", "is_seen_elsewhere", "last", "roles_in", "roles_of", "rows_of", "sequence_diagram",
+    "transcript",
+]  # fmt: skip
 
 DATA = 60
 """Characters of a payload."""
@@ -23,58 +28,116 @@ RUN = 4
 
 
 @attrs.frozen
-class _Message:
+class Said:
+    """What one role said at once."""
+
     sender: str
-    receiver: str
+    to: tuple[str, ...]
+    told: tuple[str, ...]
+    """Who only hears what was chosen."""
     what: str
-    told: bool
-    """It only tells what was chosen."""
     data: str = ""
     times: int = 1
 
-    def __str__(self) -> str:
-        times = f" (× {self.times:,})" if self.times > 1 else ""
-        return f"{self.what}{self.data and ' '}{self.data}{times}"
+    @property
+    def counted(self) -> str:
+        """How often it was said, if more than once."""
+        return f" (× {self.times:,})" if self.times > 1 else ""
+
+    def arrows(self) -> Iterator[_Arrow]:
+        """One for each who hears it."""
+        data = f" {self.data}" if self.data else ""
+        said = f"{self.what}{data}{self.counted}"
+        yield from (_Arrow(self.sender, role, said) for role in self.to)
+        told = f"{self.what}{self.counted}"
+        yield from (_Arrow(self.sender, role, told, told=True) for role in self.told)
+
+
+class Mood(Enum):
+    """What kind of thing a note tells."""
+
+    PLAIN = auto()
+    """A role has done something by itself."""
+    NEWS = auto()
+    GOOD = auto()
+    """A role has come to an exit."""
+    BAD = auto()
 
 
 @attrs.frozen
-class _Note:
+class Note:
+    """Something of one role that is no message."""
+
     role: str
     text: str
+    mood: Mood = Mood.NEWS
+
+
+Row: TypeAlias = Said | Note
+
+
+@attrs.frozen
+class _Arrow:
+    """A line between two roles."""
+
+    sender: str
+    receiver: str
+    text: str
+    told: bool = False
 
 
 def sequence_diagram(events: Iterable[Event], *, limit: int) -> str:
     """The events of one session as a Mermaid sequence diagram: at most so many messages and notes, the last ones."""
-    lines = list(_folded(_lines(tuple(events))))
-    names = _Names(lines)
+    rows = rows_of(events)
+    names = _Names(rows)
     text = ["sequenceDiagram", *names.declared()]
-    if len(lines) > limit:
-        text.append(f"  %% {len(lines) - limit:,} earlier lines are left out")
-    for each in lines[-limit:]:
-        if isinstance(each, _Note):
+    lines, earlier = last(_lines(rows), limit)
+    if earlier:
+        text.append(f"  %% {earlier:,} earlier lines are left out")
+    for each in lines:
+        if isinstance(each, Note):
             text.append(f"  Note over {names.of(each.role)}: {mermaid_text([each.text])}")
         else:
             arrow = "-->>" if each.told else "->>"
             text.append(
-                f"  {names.of(each.sender)}{arrow}{names.of(each.receiver)}: {mermaid_text([str(each)])}"
+                f"  {names.of(each.sender)}{arrow}{names.of(each.receiver)}: {mermaid_text([each.text])}"
             )
     return "\n".join(text) + "\n"
 
 
-def transcript(events: Iterable[Event]) -> str:
+def transcript(events: Iterable[Event], *, limit: int | None = None) -> str:
     """The events of one session as lines of text: `->` for what was said, `~>` for what somebody was only told."""
-    lines = list(_folded(_lines(tuple(events))))
-    said = [_arrow(each) if isinstance(each, _Message) else "" for each in lines]
-    width = max(map(len, said), default=0)
-    pairs = zip(said, lines, strict=True)
-    return "\n".join(
-        plain(
-            f"{each.role.ljust(width)}  {each.text}"
-            if isinstance(each, _Note)
-            else f"{arrow.ljust(width)}  {each}"
-        )
-        for arrow, each in pairs
-    )
+    every = _lines(rows_of(events))
+    lines, earlier = last(every, len(every) if limit is None else limit)
+    heads = [
+        each.role
+        if isinstance(each, Note)
+        else f"{each.sender} {'~>' if each.told else '->'} {each.receiver}"
+        for each in lines
+    ]
+    width = max(map(len, heads), default=0)
+    text = [f"({earlier:,} earlier lines are left out)"] if earlier else []
+    text += [plain(f"{head.ljust(width)}  {each.text}") for head, each in zip(heads, lines, strict=True)]
+    return "\n".join(text)
+
+
+T = TypeVar("T")
+
+
+def last(lines: Sequence[T], limit: int) -> tuple[Sequence[T], int]:
+    """The last ones, at most so many, and how many there are before them. Errors: `ValueError`."""
+    if limit < 0:
+        raise ValueError(f"limit is {limit}: 0 or more lines")
+    earlier = max(len(lines) - limit, 0)
+    return lines[earlier:], earlier
+
+
+def roles_in(rows: Iterable[Row]) -> tuple[str, ...]:
+    """All roles that are named, in the order in which they are."""
+    found: dict[str, None] = {}
+    for row in rows:
+        found |= dict.fromkeys((row.role,) if isinstance(row, Note) else (row.sender, *row.to, *row.told))
+    return tuple(found)
 
 
 def roles_of(events: Iterable[Event]) -> frozenset[tuple[str, str]]:
@@ -87,8 +150,20 @@ def is_seen_elsewhere(step: Step, roles: frozenset[tuple[str, str]]) -> bool:
     return any((step.session, peer) in roles for peer in step.peers)
 
 
-def _lines(events: tuple[Event, ...]) -> Iterator[_Message | _Note]:
-    """A message where it is sent; or where it is received, if who sent it is not seen."""
+def rows_of(events: Iterable[Event]) -> Sequence[Row]:
+    """What the events of one session come to: a long run of messages that differ in their payloads alone is one row."""
+    rows: list[Row] = []
+    for _, run in groupby(_rows(tuple(events)), key=_likeness):
+        same = list(run)
+        first = same[0]
+        rows += (
+            [attrs.evolve(first, times=len(same))] if len(same) >= RUN and isinstance(first, Said) else same
+        )
+    return rows
+
+
+def _rows(events: tuple[Event, ...]) -> Iterator[Row]:
+    """What was said, where it was sent; or where it was received, if who sent it is not seen."""
     roles = roles_of(events)
     for event in events:
         if not isinstance(event, Step):
@@ -97,58 +172,49 @@ def _lines(events: tuple[Event, ...]) -> Iterator[_Message | _Note]:
         what = f"{scene_name(event.scene)}.{event.label}"
         data = "" if event.data is None else cut(str(event.data), DATA)
         if not event.sent:
-            told = event.role in event.informed
             if not is_seen_elsewhere(event, roles):
-                yield from (_Message(peer, event.role, what, told, data) for peer in event.peers)
+                told = event.role in event.informed
+                to, informed = ((), (event.role,)) if told else ((event.role,), ())
+                yield from (Said(peer, to, informed, what, data) for peer in event.peers)
         elif event.peers or event.informed:
-            yield from (_Message(event.role, peer, what, False, data) for peer in event.peers)  # noqa: FBT003
-            yield from (_Message(event.role, peer, what, True) for peer in event.informed)  # noqa: FBT003
+            yield Said(event.role, event.peers, event.informed, what, data)
         else:
-            yield _Note(event.role, f"{what}{data and ' '}{data}")
+            yield Note(event.role, f"{what}{data and ' '}{data}", Mood.PLAIN)
 
 
-def _note(event: RoleLost | EpochBegun | FrameDropped | RoleEnded) -> _Note:
+def _note(event: RoleLost | EpochBegun | FrameDropped | RoleEnded) -> Note:
     match event:
         case RoleLost():
             needed = "" if event.needed else ", and no longer needed"
-            return _Note(event.role, f"{event.lost} is lost{needed}: {event.why}")
+            mood = Mood.BAD if event.needed else Mood.NEWS
+            return Note(event.role, f"{event.lost} is lost{needed}: {event.why}", mood)
         case EpochBegun():
             start = f"epoch {event.epoch}: {event.region} goes on without {event.lost}, at {event.state}"
-            return _Note(event.role, start)
+            return Note(event.role, start)
         case FrameDropped():
             what = f"{scene_name(event.frame.scene)}.{event.frame.label}"
-            return _Note(event.role, f"{what} from {event.peer} is dropped: {event.why}")
+            return Note(event.role, f"{what} from {event.peer} is dropped: {event.why}")
         case RoleEnded():
-            return _Note(event.role, f"{event.state}{event.why and ': '}{event.why}")
+            mood = Mood.BAD if event.why else Mood.GOOD
+            return Note(event.role, f"{event.state}{event.why and ': '}{event.why}", mood)
 
 
-def _folded(lines: Iterable[_Message | _Note]) -> Iterator[_Message | _Note]:
-    """The lines, in which a long run of messages that differ in their payloads alone is one."""
-    for _, run in groupby(lines, key=_likeness):
-        same = list(run)
-        first = same[0]
-        if len(same) >= RUN and isinstance(first, _Message):
-            yield attrs.evolve(first, times=len(same))
-        else:
-            yield from same
+def _likeness(row: Row) -> object:
+    return id(row) if isinstance(row, Note) else (row.sender, row.to, row.told, row.what)
 
 
-def _likeness(each: _Message | _Note) -> object:
-    return id(each) if isinstance(each, _Note) else (each.sender, each.receiver, each.what, each.told)
-
-
-def _arrow(each: _Message) -> str:
-    return f"{each.sender} {'~>' if each.told else '->'} {each.receiver}"
+def _lines(rows: Iterable[Row]) -> list[_Arrow | Note]:
+    lines: list[_Arrow | Note] = []
+    for row in rows:
+        lines += [row] if isinstance(row, Note) else row.arrows()
+    return lines
 
 
 class _Names:
     """What roles are called in a diagram: by their names, if those are plain words and no words of Mermaid's."""
 
-    def __init__(self, lines: Iterable[_Message | _Note]) -> None:
-        roles: dict[str, None] = {}
-        for each in lines:
-            named = (each.role,) if isinstance(each, _Note) else (each.sender, each.receiver)
-            roles.update(dict.fromkeys(named))
+    def __init__(self, rows: Iterable[Row]) -> None:
+        roles = roles_in(rows)
         self._roles = {role: f"r{at}" for at, role in enumerate(roles)}
         self._plain = all(
             each.isidentifier() and each.isascii() and each.lower() not in _WORDS for each in roles

@@ -38,7 +38,7 @@ def _split(text: str) -> Iterator[str]:
 
 
 def titles(script: Script) -> Mapping[str, str]:
-    """By scene id, a short title: of a long id the name and the roles, with a number where several would have the same."""
+    """By scene id, a title: the id; of a long one the name and the roles, with a number where several would have the same."""
     plain = {id: _title(script, id) for id in script.scenes}
     alike: dict[str, list[str]] = {}
     for id, title in plain.items():
@@ -50,12 +50,11 @@ def titles(script: Script) -> Mapping[str, str]:
 
 
 def _title(script: Script, id: str) -> str:
-    if len(id) <= SHORT:
-        return id
-    roles = [each for each in arguments(id) if each in script.roles]
-    name = scene_name(id)
-    name = name if len(name) <= 2 * SHORT else f"{name[: 2 * SHORT - 1]}…"
-    return f"{name}[{', '.join([*roles, '…'])}]" if "[" in id else name
+    given = arguments(id)
+    roles = [each for each in given if each in script.roles]
+    short = f"{scene_name(id)}[{', '.join([*roles, '…'])}]"
+    is_cut = len(roles) < len(given) and len(short) < len(id)
+    return short if is_cut and len(id) > SHORT else id
 
 
 def saying(branch: BranchDef) -> str:

@@ -24,8 +24,15 @@ from amachine.choreography.playing.events import (
     Step,
 )
 from amachine.choreography.playing.frames import plain
-from amachine.choreography.seeing.sequence import is_seen_elsewhere, roles_of, sequence_diagram, transcript
-from amachine.errors import AmachineError
+from amachine.choreography.seeing.sequence import (
+    is_seen_elsewhere,
+    last,
+    roles_of,
+    rows_of,
+    sequence_diagram,
+    transcript,
+)
+from amachine.errors import AmachineError, nearest
 from amachine.tracers.redaction import REDACTED, Part, hides, parts, scrub, secret_parts
 from amachine.tracers.shown import cut, short
 
@@ -79,7 +86,7 @@ class _Shown:
 
 
 class Trace(StageTracer):
-    """Remembers the last `limit` events: `trace = Trace()`, then `tracers=[trace]`, and in the end `trace.mermaid()`.
+    """Remembers the last `limit` events: `trace = Trace()`, then `tracers=[trace]`, and in the end `print(trace)`.
 
     `chars` characters of a payload are kept. `redact` says which are not: by the names of their fields, and of branches, as for
     all tracers; by default the usual ones.
@@ -109,7 +116,7 @@ class Trace(StageTracer):
         return tuple(dict.fromkeys(each.session for each in self._events))
 
     def of(self, session: str) -> Trace:
-        """What is remembered of one session."""
+        """What is remembered of one session. Errors: `LookupError` where that is nothing."""
         return self.made_of(self._only(session))
 
     @classmethod
@@ -152,19 +159,41 @@ class Trace(StageTracer):
     def mermaid(self, *, session: str | None = None, limit: int = 400) -> str:
         """A sequence diagram of one session, by default the first: at most so many messages and notes, the last ones.
 
-        What a role was only told is dashed; decisions of one's own, losses, new epochs and endings are notes.
+        What a role was only told is dashed; decisions of one's own, losses, new epochs and endings are notes. Errors:
+        `LookupError` for a session of which nothing is remembered.
         """
-        chosen = session if session is not None else next(iter(self.sessions), "")
-        return sequence_diagram(self._only(chosen), limit=limit)
+        return sequence_diagram(self._one(session), limit=limit)
+
+    def svg(
+        self, *, session: str | None = None, limit: int = 400, roles: Iterable[str] = (), title: str = ""
+    ) -> str:
+        """The same as a picture: needs no other program. `roles` stand first, in this order. Errors: as `mermaid`."""
+        from amachine.choreography.seeing.picture import sequence_picture
+
+        rows, earlier = last(rows_of(self._one(session)), limit)
+        return sequence_picture(rows, earlier=earlier, roles=roles, title=title)
+
+    def text(self, *, limit: int | None = None) -> str:
+        """What `str()` gives, but of each session no more lines than that, the last ones."""
+        sessions = self.sessions
+        if len(sessions) < 2:
+            return transcript(self._events, limit=limit) or "(nothing)"
+        return "\n".join(
+            f"session {plain(each)}\n{transcript(self._only(each), limit=limit)}" for each in sessions
+        )
+
+    def _one(self, session: str | None) -> Iterable[Event]:
+        """What is drawn: of that session, or of the first. Nothing of nothing."""
+        chosen = next(iter(self.sessions), None) if session is None else session
+        return () if chosen is None else self._only(chosen)
 
     def _only(self, session: str) -> Iterator[Event]:
+        if session not in self.sessions:
+            raise LookupError(f"there is nothing of session {session!r}{nearest(session, self.sessions)}")
         return (each for each in self._events if each.session == session)
 
     def __str__(self) -> str:
-        sessions = self.sessions
-        if len(sessions) < 2:
-            return transcript(self._events) or "(nothing)"
-        return "\n".join(f"session {plain(each)}\n{transcript(self._only(each))}" for each in sessions)
+        return self.text()
 
     def __repr__(self) -> str:
         sessions = len(self.sessions)
