@@ -607,7 +607,7 @@ def test_a_long_drain_is_no_cascade() -> None:
         for i in range(900):
             event.machine.toggle("B", k=i)
 
-    machine, _ = machine_of({"A": {}, "B": {}}, {"AState": many}, depth_limit=3)
+    machine, _ = machine_of({"A": {}, "B": {}}, {"AState": many}, depth_limit=3, handler_timeout=None)
     assert machine.add("A").executed
     assert machine.error is None
     assert machine["B"].tick == 900
