@@ -55,7 +55,7 @@ class Patience:
     __slots__ = ("_doing", "_lamports", "_rounds", "_until", "deadline", "player")
 
     def __init__(self, player: Player) -> None:
-        self.player = player
+        self.player: Player = player
         self.deadline: float | None = None
         """When it gives up, if nothing happens."""
         self._until: dict[str, float] = {}  # by whom was asked: when its own time is over, as it says

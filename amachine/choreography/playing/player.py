@@ -101,7 +101,7 @@ class Player:
     ) -> None:
         self.script: Script = choreography.script
         self.table: RoleTable = choreography.tables[role]
-        self.role = role
+        self.role: str = role
         self.me: Any = me.me if isinstance(me, Part) else me
         self.part: Any = self.table.part(me)
         """What its functions are called with."""

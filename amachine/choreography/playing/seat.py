@@ -137,11 +137,11 @@ class TableSeat:
     def __init__(
         self, machine: LocalMachine, *, state: str | None = None, ticks: Mapping[str, int] | None = None
     ) -> None:
-        self.machine = machine
+        self.machine: LocalMachine = machine
         self.state: LocalState = machine.start if state is None else machine.by_name[state]
         self.ended: str | None = None
         """The state that it ended in: an exit or `ABORTED`."""
-        self.why = ""
+        self.why: str = ""
         self._entered = defaultdict[str, int](int)
         for name, tick in (ticks or {}).items():
             self._entered[name] = (tick + 1) // 2

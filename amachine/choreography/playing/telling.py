@@ -24,7 +24,7 @@ class Telling:
     __slots__ = ("blocked", "player", "sent")
 
     def __init__(self, player: Player) -> None:
-        self.player = player
+        self.player: Player = player
         self.sent: int = 0
         """How many frames there were."""
         self.blocked: tuple[str, ...] = ()

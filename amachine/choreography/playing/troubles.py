@@ -48,7 +48,7 @@ class Troubles:
     __slots__ = ("_gone", "_mourned", "council", "patience", "player")
 
     def __init__(self, player: Player, understudies: Understudies | None) -> None:
-        self.player = player
+        self.player: Player = player
         self.council: Council | None = Council(player, understudies) if player.script.regions else None
         self.patience: Patience = Patience(player)
         self._gone: list[Peer] = []

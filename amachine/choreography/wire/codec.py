@@ -206,6 +206,13 @@ def _adapter(payload: Any) -> Any:
 # Types as msgspec sees them.
 
 
+_KINDS: dict[type[inspect.Type], Any] = {
+    inspect.MemoryViewType: memoryview,
+    inspect.RawType: msgspec.Raw,
+    inspect.ExtType: msgspec.msgpack.Ext,
+}
+
+
 def _foreign(info: inspect.Type, seen: frozenset[int] = frozenset()) -> Iterator[Any]:
     """What is in a type that msgspec cannot take."""
     if id(info) in seen:
@@ -215,9 +222,7 @@ def _foreign(info: inspect.Type, seen: frozenset[int] = frozenset()) -> Iterator
             yield kind
         case inspect.MemoryViewType() | inspect.RawType() | inspect.ExtType():
             # Two of these would be views of a buffer that is used again, and a third means something to its author only.
-            yield {inspect.MemoryViewType: memoryview, inspect.RawType: msgspec.Raw}.get(
-                type(info), msgspec.msgpack.Ext
-            )
+            yield _KINDS[type(info)]
         case _:
             for part in _parts(info):
                 yield from _foreign(part, seen | {id(info)})
