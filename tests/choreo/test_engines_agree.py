@@ -146,6 +146,7 @@ async def test_the_machine_of_the_session_knows_how_it_ended_for_each_role() -> 
 SCRIPTS = 8 * MORE
 
 
+@pytest.mark.filterwarnings("ignore::amachine.choreography.diagnostics.ChoreographyWarning")
 async def test_random_scripts_go_the_same_way_on_both_also_when_somebody_is_lost() -> None:
     lot, played_on, lost = random.Random(7), 0, 0
     while played_on < SCRIPTS:
