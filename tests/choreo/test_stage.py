@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import anyio
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from amachine.choreography.acting import Act, Answer
 from amachine.choreography.builder import Builder
@@ -49,7 +49,7 @@ class Log(StageTracer):
 
     def of(self, role: str) -> list[Event]:
         """What happened to a role. How that falls between what happens to others is nobody's business."""
-        return [attrs.evolve(each, session="") for each in self.events if each.role == role]
+        return [replace(each, session="") for each in self.events if each.role == role]
 
 
 def finished(stage: Stage) -> Stage:
@@ -115,6 +115,46 @@ async def agree(whole: Choreography) -> None:
     heard = sum(isinstance(each, Step) and not each.sent for each in log.events)
     assert stage.tally.messages == 2 * heard
     assert stage.tally.ended == 2
+
+
+def test_clocks_tell_where_a_session_failed() -> None:
+    whole = acted(sendfile())
+    stage = Stage(whole.tables)
+    deaf = stage.watch(cast(whole.script.roles, receiver={"Size.on_size": fail}))
+    dumb = stage.watch(cast(whole.script.roles, sender={"Send.send": fail}))
+    finished(stage)
+    assert deaf.ticks("receiver") == {"AwaitSize": 2, "AwaitSend": 2, "Aborted": 1}
+    assert dumb.ticks("sender") == {"Size": 2, "Send": 2, "Aborted": 1}
+
+
+class Broken(Log):
+    """Fails at the last event that it sees."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self.last = last
+
+    def stage_event(self, event: Event) -> None:
+        super().stage_event(event)
+        if len(self.events) == self.last:
+            raise ValueError("no")
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with another"])
+@pytest.mark.parametrize("last", [1, 2, 7, 11, 12])
+def test_a_tracer_that_fails_is_detached_and_its_session_goes_on(
+    last: int, alone: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = acted(pingpong())
+    stage = Stage(whole.tables)
+    broken, log = Broken(last), Log()
+    row = stage.watch(cast(whole.script.roles), tracers=[broken] if alone else [broken, log])
+    finished(stage)
+    assert dict(stage.tally.exits) == {"Done": 1}
+    assert row.ticks("bob") == {"AwaitPing": 6, "Pong": 4, "Done": 1}
+    assert len(broken.events) == last
+    assert len(log.events) == (0 if alone else 12)
+    assert [each.message for each in caplog.records] == [f"the tracer {broken!r} failed, and was detached"]
 
 
 async def test_many_sessions_end_in_their_exits() -> None:
@@ -187,6 +227,15 @@ def test_a_wrong_answer_ends_the_session_with_what_was_expected(answer: Any) -> 
     stage.add(cast(whole.script.roles))
     finished(stage)
     assert "alice: Ping[alice, bob, Exit].send raised SentWrong: AMC502" in stage.tally.failures[0].why
+
+
+def test_a_watched_row_takes_no_list_for_an_answer() -> None:
+    whole = acted(pingpong())
+    stage = Stage(whole.tables)
+    row = stage.watch(cast(whole.script.roles, alice={"Ping.send": lambda me: ["ping", 7]}))
+    finished(stage)
+    assert row.outcome is not None
+    assert "alice answered ['ping', 7] (list); it must return" in row.outcome["alice"].why
 
 
 def test_an_interrupt_ends_the_session_in_which_it_came_and_leaves_the_others_playable() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import pickle
 import re
 import xml.etree.ElementTree as ET
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 
 import attrs
 import pytest
+from msgspec.structs import replace
 
 from amachine.choreography.playing.events import EpochBegun, Event, FrameDropped, RoleEnded, RoleLost, Step
 from amachine.choreography.playing.frames import Frame, Kind
@@ -139,6 +141,15 @@ def test_a_diagram_is_bounded_and_says_so() -> None:
     assert text == "sequenceDiagram\n  %% 7 earlier lines are left out\n  b->>a: S.7\n  a->>b: S.8\n"
 
 
+@pytest.mark.parametrize("event", [each for each in EVERYTHING if not isinstance(each, FrameDropped)])
+def test_events_are_values(event: Event) -> None:
+    same = pickle.loads(pickle.dumps(event))
+    assert (same, hash(same), repr(same)) == (event, hash(event), repr(event))
+    assert replace(event, session="other") != event
+    with pytest.raises(AttributeError):
+        setattr(event, "session", "other")  # noqa: B010  # a checker would forbid it
+
+
 @pytest.mark.parametrize(("limit", "left"), [(0, 0), (3, 3), (9, 9), (10, 9)])
 def test_so_many_lines_are_left_as_were_asked_for(limit: int, left: int) -> None:
     trace = trace_of([said("ab"[at % 2], "S", str(at), "ba"[at % 2]) for at in range(9)])
@@ -256,7 +267,7 @@ def test_a_trace_comes_back_from_its_lines(tmp_path: Path) -> None:
 )
 def test_a_bad_line_is_named(line: str, said: str) -> None:
     events = read([line_of(PINGPONG[0]), line])
-    assert next(events) == attrs.evolve(PINGPONG[0], data="0")
+    assert next(events) == replace(PINGPONG[0], data="0")
     with pytest.raises(TraceError) as caught:
         list(events)
     assert said in str(caught.value)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from amachine.choreography.playing.endings import Violation
-from amachine.choreography.playing.events import RoleEnded
+from amachine.choreography.playing.events import RoleEnded, Step
 from amachine.choreography.playing.machines import NOBODYS
 from amachine.choreography.playing.own import AsMachine, settled
 from amachine.choreography.playing.rows import CROWD, TURN, WatchedRow, pick
@@ -27,7 +27,6 @@ from amachine.mutation import Kind
 
 if TYPE_CHECKING:
     from amachine.choreography.local import LocalState
-    from amachine.choreography.playing.endings import Outcome
     from amachine.choreography.playing.events import Event
     from amachine.choreography.playing.machines import RoleMachine
     from amachine.choreography.playing.rows import Flight, Recode, Row
@@ -78,11 +77,10 @@ class RowSeat:
         self.leaving: bool = False
         machine._sits(self)
 
-    def step(self, target: RoleState, args: StepArgs, taking: Taking | None) -> None:
+    def step(self, target: RoleState, mask: int, args: StepArgs, taking: Taking | None) -> None:
         """Enter a state, and do there what the role does. Errors: what a function raised; `Violation` where it was refused."""
         self.target, self.pending, self.taking = target, args, taking
-        machine = self.machine
-        result = machine._submit(_ADD, machine._masks[target.local.name], args)
+        result = self.machine._submit(_ADD, mask, args)
         if self.error is not None:
             raise self.error
         if self.pending is args:
@@ -142,6 +140,8 @@ class Company:
     ) -> None:
         seen = of_machines(tracers)
         self._parts: list[tuple[str, type[RoleMachine], int, Options]] = []
+        self.masks: dict[RoleState, int] = {}
+        """By state of a role, that state in the schema of its machine."""
         for table in tables:
             given = settled(table.machine, machines.get(table.role) or AsMachine())
             if given.has_tasks:
@@ -152,6 +152,7 @@ class Company:
             ups = sum(kind._ups.values())
             first = ups if kind._needed & ~ups else ups | kind._masks[SESSION_UP]
             self._parts.append((table.role, kind, first, given.options(tracers=seen)))
+            self.masks.update((state, kind._masks[name]) for name, state in table.states.items())
 
     def row(
         self,
@@ -174,7 +175,7 @@ class Company:
             seat = RowSeat(kind(f"{session}/{role}", **options), start, row[place + size])
             seat.machine._submit(_ADD, first)
             if start.send is None:
-                seat.step(start, StepArgs(), None)
+                seat.step(start, self.masks[start], StepArgs(), None)
             seats.append(seat)
         return tuple(seats)
 
@@ -182,7 +183,7 @@ class Company:
 class MachineRow(WatchedRow):
     """A session whose roles are machines. In its line, a role's own turn carries the arguments of the step that it is."""
 
-    __slots__ = ("_said", "_seats")
+    __slots__ = ("_masks", "_said", "_seats", "_see")
 
     def __init__(
         self,
@@ -200,17 +201,18 @@ class MachineRow(WatchedRow):
         self.row = row
         self.session = session
         self.messages: int = 0
-        self.outcome: Outcome | None = None
         self.doing: tuple[int, str] = 0, ""
-        watchers = Watchers(tracers)
+        self._ended = None
+        self._watchers = Watchers(tracers)
         size = len(tables.roles)
-        self._see = watchers.see if watchers else None
+        self._see = self._watchers.see if self._watchers else None
         self._tables = tables
         self._recode = recode
         self._said = [0] * size * size
         """Frames so far, by sender and receiver."""
-        if watchers:
+        if self._watchers:
             self._lamports = [0] * size
+        self._masks = company.masks
         self._seats: tuple[RowSeat, ...] = company.seats(session, row)
 
     @property
@@ -224,39 +226,43 @@ class MachineRow(WatchedRow):
         script = {*machine.schema.groups[SCRIPT].members, ABORTED}
         return {name: tick for name, tick in machine.clock.items() if tick and name in script}
 
+    # As that of a watched row, in one piece; what is only done for tracers is outside.
     def take_turn(self) -> bool:
         """Take some steps, while any can be taken; returns whether that may go on. Errors: as those of a seat's `step`."""
-        row, seats = self.row, self._seats
+        row, seats, masks, see = self.row, self._seats, self._masks, self._see
         line: list[Flight] = row[-1]
         for _ in range(TURN):
             if not line:
                 return False
             place, number, data, seq, lamport = line[0]
-            at = 0
-            if len(line) > CROWD or row[place].steps[number] is None:
+            at, entry = 0, row[place].steps[number]
+            if entry is None or len(line) > CROWD:
                 at = pick(self._tables, row, cast("Any", line))
                 if at < 0:
                     return False
                 place, number, data, seq, lamport = line[at]
+                entry = row[place].steps[number]
             del line[at]
-            taking: Taking = row[place].steps[number][-1]
-            if number != GO_ON:
+            taking: Taking = entry[-1]
+            if number == GO_ON:
+                args: StepArgs = data
+            else:
                 self.messages += 1
                 take = taking.take
-                data = StepArgs(take.peer, take.scene, take.label, data, seq)
-                if self._see is not None:
-                    self._heard(self._see, place, taking, data, lamport)
-            target = row[place] = taking.next
+                args = StepArgs(take.peer, take.scene, take.label, data, seq)
+                if see is not None:
+                    self._heard(see, place, taking, args, lamport)
+            state = row[place] = taking.next
             seat = seats[place]
             try:
-                seat.step(target, data, taking)
-                if target.send is not None:
-                    self._chose(seat, place, target)
+                seat.step(state, masks[state], args, taking)
+                if state.send is not None:
+                    self._chose(seat, place, state)
             except BaseException:
                 self.doing = place, seat.function
                 raise
-            if self._see is not None and row[place].ends:
-                self._see(RoleEnded(self.session, target.role, row[place].local.final, ""))
+            if see is not None and row[place].ends:
+                see(RoleEnded(self.session, state.role, row[place].local.final, ""))
         return True
 
     def _chose(self, seat: RowSeat, place: int, state: RoleState) -> None:
@@ -271,32 +277,33 @@ class MachineRow(WatchedRow):
             now = self._lamports[place] = self._lamports[place] + 1
             size = len(self._seats)
             sent = sum(self._said[place * size : (place + 1) * size])
-            self._show_chosen(self._see, state, giving, data, sent, now)
+            self._see(Step(self.session, *giving.outline, sent, now, 0, data))
         self._tell(place, giving, data, now)
         give, after = giving.give, giving.next
         self.row[place] = after
         args = StepArgs(state.role, give.scene, give.label, data)
         if after.send is None:
-            seat.step(after, args, None)
+            seat.step(after, self._masks[after], args, None)
         else:
             self.row[-1].append((place, GO_ON, args, 0, 0))
 
     def _tell(self, place: int, giving: Giving, data: Any, now: int) -> None:
         """Put frames in line for everybody who hears of a branch."""
-        line, said, first = self.row[-1], self._said, place * len(self._seats)
+        line, said, number = self.row[-1], self._said, giving.number
+        first = place * len(self._seats)
         for to in giving.to:
-            said[first + to] += 1
-            what = data if self._recode is None or data is None else self._recode(giving.number, data)
-            line.append((to, giving.number, what, said[first + to], now))
+            seq = said[first + to] = said[first + to] + 1
+            what = data if self._recode is None or data is None else self._recode(number, data)
+            line.append((to, number, what, seq, now))
         for to in giving.informs:
-            said[first + to] += 1
-            line.append((to, giving.number, None, said[first + to], now))
+            seq = said[first + to] = said[first + to] + 1
+            line.append((to, number, None, seq, now))
 
     def _heard(
         self, see: Callable[[Event], None], place: int, taking: Taking, args: StepArgs, lamport: int
     ) -> None:
         now = self._lamports[place] = max(self._lamports[place], lamport) + 1
-        self._show_heard(see, self.row[place], taking, args.data, args.seq, now)
+        see(Step(self.session, *taking.outline, args.seq, now, 0, args.data))
 
     def end(self, why: str = "", error: BaseException | None = None) -> None:
         """It is over: as that of a watched row; whoever has come to no exit leaves the script in trouble."""

@@ -6,19 +6,19 @@ what is under way. Nothing here waits, and nothing decides when a row has its tu
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from amachine.choreography.playing.endings import Ending, Outcome
-from amachine.choreography.playing.events import Event, RoleEnded, Step
+from amachine.choreography.playing.events import RoleEnded, Step
 from amachine.choreography.playing.seat import ABORTED
 from amachine.choreography.playing.tables import GO_ON
 from amachine.choreography.playing.watching import Watchers
 from amachine.errors import AmachineError
 
 if TYPE_CHECKING:
-    from amachine.choreography.playing.tables import Entry, Giving, RoleState, Tables, Taking
+    from amachine.choreography.playing.tables import Giving, RoleState, Tables, Taking
     from amachine.choreography.wire.codec import Codec
     from amachine.tracers.base import Tracer
 
@@ -89,8 +89,8 @@ class WatchedRow:
     """A session that counts its steps, shows them to tracers, and tells at last how it ended for each role."""
 
     __slots__ = (
-        "_entered", "_lamports", "_recode", "_see", "_sent", "_seqs", "_tables",
-        "doing", "messages", "outcome", "row", "session",
+        "_ended", "_lamports", "_recode", "_sent", "_seqs", "_tables", "_taken", "_watchers",
+        "doing", "messages", "row", "session",
     )  # fmt: skip
 
     def __init__(
@@ -108,83 +108,171 @@ class WatchedRow:
         self.session: str = session
         self.messages: int = 0
         """Frames that have reached a role."""
-        self.outcome: Outcome | None = None
-        """How it ended; None until then."""
         self.doing: tuple[int, str] = 0, ""
         """The place of the role whose function failed, and the function: `Ping.send`."""
-        watchers = Watchers(tracers)
-        self._see = watchers.see if watchers else None
+        self._ended: tuple[str, BaseException | None] | None = None
+        self._watchers = Watchers(tracers)
         self._tables = tables
         self._recode = recode
-        self._entered: list[dict[RoleState, int]] = [{state: 1} for state in row[:size]]
-        self._sent: list[int] = [0] * size
+        self._taken: defaultdict[Giving | Taking, int] = defaultdict(int)
+        """How often each branch was chosen, and each frame heard after which a role did not choose: one count a step."""
         self._lamports: list[int] = [0] * size
+        self._sent: list[int] = [0] * size
+        """Frames so far, by sender."""
         self._seqs: list[list[int]] = [[0] * size for _ in range(size)]
+        """The same, by sender and receiver."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None until then."""
+        if self._ended is None:
+            return None
+        why, error = self._ended
+        endings: dict[str, Ending] = {}
+        for place, role in enumerate(self._tables.roles):
+            name = self._last(place, why)
+            raised = error if place == self.doing[0] else None
+            endings[role] = Ending(role, ABORTED, why, raised) if name == ABORTED else Ending(role, name)
+        return Outcome(self._tables.script.name, endings)
+
+    def _last(self, place: int, why: str) -> str:
+        """The name of the state in which a role ends that comes no further, for this reason or none."""
+        local = self.row[place].local
+        return local.final if local.ends or (local.exits and not why) else ABORTED
 
     def ticks(self, role: str) -> dict[str, int]:
         """By state that the role was ever in: odd while it is, +1 when it left, +2 when it was entered anew."""
         place = self._tables.places[role]
-        times = {state.local.name: count for state, count in self._entered[place].items()}
-        standing = self.row[place].local.name if self.outcome is None else self.outcome[role].state
-        times.setdefault(standing, 1)  # `Aborted`, or an exit that it learnt of by goodbyes
-        return {name: 2 * count - (name == standing) for name, count in times.items()}
+        state: RoleState = self.row[place]
+        start = self._tables[role].start.local
+        # A state in which a role acts was entered as often as the role chose there, and once more if it stands there and has
+        # not. Any other was entered at the start, and with each step that led there.
+        times = Counter[str]()
+        times[start.name] += not start.acts
+        times[state.local.name] += state.local.acts
+        for way, count in self._taken.items():
+            who, _, _, chose, _, _, source, target = way.outline
+            if who == role:
+                times[source] += count * chose
+                times[target] += count * (not way.next.local.acts)
+        standing = state.local.name if self._ended is None else self._last(place, self._ended[0])
+        times[standing] = times[standing] or 1  # `Aborted`, or an exit that it learnt of by goodbyes
+        return {name: 2 * count - (name == standing) for name, count in times.items() if count}
 
-    # As `Stage.run`, in one piece, for the same reason; what is only done for tracers is outside.
-    def take_turn(self) -> bool:  # noqa: C901, PLR0912
+    # As `Stage.run`, in one piece, for the same reasons: read that first.
+    def take_turn(self) -> bool:  # noqa: C901, PLR0912, PLR0915
         """Take some steps, while any can be taken; returns whether that may go on. Errors: whatever a function raises."""
-        row = self.row
+        row, session, recode, see = self.row, self.session, self._recode, self._watchers.hook
+        lamports, all_sent, seqs, taken = self._lamports, self._sent, self._seqs, self._taken
         line: Line = row[-1]
-        size, lamports, entered, see = len(self._sent), self._lamports, self._entered, self._see
-        for _ in range(TURN):
-            if not line:
-                return False
-            flight: Flight = line.popleft()
-            place, number, data, seq, lamport = flight
-            state: RoleState = row[place]
-            if len(line) >= CROWD or state.steps[number] is None:
-                line.appendleft(flight)
-                at = pick(self._tables, row, line)
-                if at < 0:
+        only: int | None
+        place, number, data, seq, lamport = 0, GO_ON, None, 0, 0
+        alone, step, others = False, -1, 0
+        try:
+            for step in range(TURN):  # noqa: B007  # how many there were is asked after the loop
+                if not alone:  # else it is in the variables
+                    flight = self._next(line)
+                    if flight is None:
+                        others += 1
+                        return False
+                    place, number, data, seq, lamport = flight
+                    alone = not line
+                try:
+                    at, on, send, ways, taking = row[place].steps[number]
+                except TypeError:  # its receiver is not ready for it, and nothing else is under way
+                    others += 1
                     return False
-                place, number, data, seq, lamport = line[at]
-                del line[at]
-                state = row[place]
-            taking = cast("Entry", state.steps[number])[-1]
-            me = row[place + size]
-            if number != GO_ON:
-                self.messages += 1
-                now = lamports[place] = max(lamports[place], lamport) + 1
-                if see is not None:
-                    self._show_heard(see, state, taking, data, seq, now)
-                row[place] = state = taking.next
-                entered[place][state] = entered[place].get(state, 0) + 1
-                on = taking.on
-                if on is not None:
+                me, now = row[at], lamports[place]
+                row[place] = after = taking.next
+                if number == GO_ON:
+                    others += 1
+                else:
+                    now = (now if now > lamport else lamport) + 1  # noqa: FURB136  # `max` takes five times as long
+                    if see is not None:
+                        role, scene, label, chose, peers, informed, source, target = taking.outline
+                        event = Step(
+                            session, role, scene, label, chose, peers, informed, source, target, seq, now, 0, data,
+                        )  # fmt: skip
+                        try:
+                            see(event)
+                        except Exception:  # noqa: BLE001  # whatever it is, the session goes on
+                            see = self._watchers.failed()
+                    if send is None:
+                        taken[taking] += 1
                     try:
-                        if taking.carries:
+                        if on is not None:
                             on(me, data)
-                        else:
-                            on(me)
+                        elif taking.on is not None:
+                            taking.on(me)
                     except BaseException:
                         self.doing = place, f"{taking.take.scene}.on_{taking.take.label}"
                         raise
-            if state.send is not None:
-                try:
-                    giving, data = state.chosen(state.send(me))
-                except BaseException:
-                    self.doing = place, f"{state.local.gives[0].scene}.send"
-                    raise
-                now = lamports[place] = lamports[place] + 1
-                if see is not None:
-                    self._show_chosen(see, state, giving, data, self._sent[place], now)
-                self._tell(place, giving, data, now)
-                row[place] = state = giving.next
-                entered[place][state] = entered[place].get(state, 0) + 1
-                if state.send is not None:
-                    line.append((place, GO_ON, None, 0, 0))
-            if see is not None and state.ends:
-                see(RoleEnded(self.session, state.role, state.local.final, ""))
+                if send is None:
+                    lamports[place] = now
+                else:
+                    try:
+                        answer = send(me)
+                        try:
+                            label, data = answer
+                            wants, after, number, only, giving = ways[label]
+                        except (KeyError, TypeError, ValueError):
+                            taking.next.chosen(answer)  # which says what is wrong
+                            raise
+                        if data.__class__ is not wants or answer.__class__ is not tuple:  # which may be right
+                            taking.next.chosen(answer)
+                    except BaseException:
+                        self.doing = place, f"{taking.next.local.gives[0].scene}.send"
+                        raise
+                    now += 1
+                    sent = all_sent[place]
+                    if see is not None:
+                        role, scene, label, chose, peers, informed, source, target = giving.outline
+                        event = Step(
+                            session, role, scene, label, chose, peers, informed, source, target, sent, now, 0, data,
+                        )  # fmt: skip
+                        try:
+                            see(event)
+                        except Exception:  # noqa: BLE001
+                            see = self._watchers.failed()
+                    lamports[place] = lamport = now
+                    if alone and only is not None and not after.ends:
+                        if recode is not None and data is not None:
+                            data = recode(number, data)
+                        row[place] = after
+                        taken[giving] += 1
+                        all_sent[place] = sent + 1
+                        said = seqs[place]
+                        said[only] = seq = said[only] + 1
+                        place = only
+                        continue
+                    self._tell(place, giving, data, now)
+                    row[place] = after
+                    taken[giving] += 1
+                    if after.send is not None:
+                        line.append((place, GO_ON, None, 0, 0))
+                if see is not None and after.ends:
+                    self._watchers.see(RoleEnded(session, after.role, after.local.final, ""))
+                    see = self._watchers.hook
+                alone = False
+            if alone:
+                line.append((place, number, data, seq, lamport))
+        finally:
+            self.messages += step + 1 - others
         return True
+
+    def _next(self, line: Line) -> Flight | None:
+        """Take out of line what can go on, the oldest first; None if nothing can."""
+        if not line:
+            return None
+        flight: Flight = line[0]
+        at = 0
+        if len(line) > CROWD or self.row[flight[0]].steps[flight[1]] is None:
+            at = pick(self._tables, self.row, line)
+            if at < 0:
+                return None
+            flight = line[at]
+        del line[at]
+        return flight
 
     def _tell(self, place: int, giving: Giving, data: Any, now: int) -> None:
         """Put frames in line for everybody who hears of a branch."""
@@ -199,41 +287,10 @@ class WatchedRow:
             line.append((to, giving.number, None, seqs[to], now))
         self._sent[place] += len(giving.to) + len(giving.informs)
 
-    def _show_heard(
-        self, see: Callable[[Event], None], state: RoleState, taking: Taking, data: Any, seq: int, now: int
-    ) -> None:
-        take, role = taking.take, state.role
-        told = (role,) if take.informs else ()
-        source, target = state.local.name, taking.next.local.name
-        # By position, as the fields stand: names cost as much as the event.
-        see(
-            Step(
-                self.session, role, take.scene, take.label, False, (take.peer,), told,  # noqa: FBT003
-                source, target, seq, now, 0, data,
-            )
-        )  # fmt: skip
-
-    def _show_chosen(
-        self, see: Callable[[Event], None], state: RoleState, giving: Giving, data: Any, sent: int, now: int
-    ) -> None:
-        give = giving.give
-        source, target = state.local.name, giving.next.local.name
-        see(
-            Step(
-                self.session, state.role, give.scene, give.label, True, give.to, give.informs,  # noqa: FBT003
-                source, target, sent, now, 0, data,
-            )
-        )  # fmt: skip
-
     def end(self, why: str = "", error: BaseException | None = None) -> None:
         """It is over: who has come to an exit has, and who has not is `Aborted` for this reason."""
-        endings: dict[str, Ending] = {}
-        for place, role in enumerate(self._tables.roles):
-            local = self.row[place].local
-            if local.ends or (local.exits and not why):
-                endings[role] = Ending(role, local.final)
-            else:
-                endings[role] = Ending(role, ABORTED, why, error if place == self.doing[0] else None)
-            if self._see is not None and not local.ends:
-                self._see(RoleEnded(self.session, role, endings[role].state, why))
-        self.outcome = Outcome(self._tables.script.name, endings)
+        self._ended = why, error
+        if self._watchers.hook is not None:
+            for place, role in enumerate(self._tables.roles):
+                if not self.row[place].ends:  # else that was shown
+                    self._watchers.see(RoleEnded(self.session, role, self._last(place, why), why))

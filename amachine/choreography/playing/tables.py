@@ -16,6 +16,7 @@ import attrs
 from amachine.choreography.acting import Acts, Answer, Part
 from amachine.choreography.diagnostics import ChoreographyError, Diagnostic
 from amachine.choreography.local import Give, LocalMachine, LocalState, Take
+from amachine.choreography.playing.events import Outline, outline
 from amachine.choreography.playing.fitting import Check, check_of, exact_class
 from amachine.choreography.playing.frames import Kind
 from amachine.choreography.typenames import payload_name
@@ -96,6 +97,7 @@ class Taking:
     next: RoleState
     function: str = ""
     """How `on` is named to people: `Ping.on_ping`."""
+    outline: Outline = attrs.field(kw_only=True)
 
 
 @attrs.define(eq=False, repr=False)
@@ -116,6 +118,7 @@ class Giving:
     next: RoleState
     tells: tuple[tuple[str, Kind], ...] = ()
     """Everybody who hears of it, in order, and how."""
+    outline: Outline = attrs.field(kw_only=True)
 
 
 @attrs.define(eq=False, repr=False)
@@ -281,7 +284,10 @@ class Tables:
             on = None if take.informs or take.scene not in acts else acts[take.scene].on.get(take.label)
             carries = take.payload is not None
             function = function_of(take.scene, take.label)
-            taking = Taking(take, self.numbers[take.key], on, carries, states[take.next], function)
+            shown = outline(state.role, state.local.name, take)
+            taking = Taking(
+                take, self.numbers[take.key], on, carries, states[take.next], function, outline=shown
+            )
             state.takes[take.key] = taking
             kind = Kind.INFORM if take.informs else Kind.MSG
             state.hears.setdefault(take.peer, {})[kind, take.scene, take.label] = taking
@@ -300,6 +306,7 @@ class Tables:
                 check_of(give.payload),
                 states[give.next],
                 tuple((to, Kind.MSG) for to in give.to) + tuple((to, Kind.INFORM) for to in give.informs),
+                outline=outline(state.role, state.local.name, give),
             )
         if state.local.gives:
             scene = state.local.gives[0].scene
@@ -313,7 +320,8 @@ class Tables:
         takings = list(state.takes.values())
         if state.send is not None:
             turn = Take(state.role, state.local.gives[0].scene, "", None, informs=True, next=state.local.name)
-            takings.append(Taking(turn, GO_ON, None, carries=False, next=state))
+            shown = outline(state.role, state.local.name, turn)
+            takings.append(Taking(turn, GO_ON, None, carries=False, next=state, outline=shown))
         state.steps = [None] * len(self.keys)
         for taking in takings:
             on, after = taking.on if taking.carries else None, taking.next

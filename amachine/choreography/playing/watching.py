@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from amachine.choreography.playing.events import Event, StageTracer, Step
+from amachine.choreography.playing.events import Event, StageTracer, Step, outline
 from amachine.tracers.base import HOOKS, Tracer
 
 if TYPE_CHECKING:
@@ -22,10 +22,15 @@ _log = logging.getLogger("amachine")
 class Watchers:
     """The tracers that see events. False where there are none: then no event need be made."""
 
-    __slots__ = ("_tracers",)
+    __slots__ = ("_tracers", "hook")
 
     def __init__(self, tracers: Iterable[Tracer]) -> None:
         self._tracers = [each for each in tracers if isinstance(each, StageTracer) and _looks(each)]
+        self.hook: Callable[[Event], None] | None = self._hook()
+        """What an event may be given to that has to be shown quickly. None where nobody looks.
+
+        It may be the method of a tracer: call `failed` if it raises.
+        """
 
     def __bool__(self) -> bool:
         return bool(self._tracers)
@@ -36,48 +41,38 @@ class Watchers:
             try:
                 tracer.stage_event(event)
             except Exception:  # noqa: BLE001  # whatever it is, what is watched goes on
-                _log.exception("the tracer %r failed, and was detached", tracer)
-                self._tracers.remove(tracer)
+                self._detach(tracer)
+
+    def failed(self) -> Callable[[Event], None] | None:
+        """Detach the tracer whose method `hook` is, for it has just raised. Returns the new one."""
+        self._detach(self._tracers[0])
+        return self.hook
+
+    def _detach(self, tracer: StageTracer) -> None:
+        _log.exception("the tracer %r failed, and was detached", tracer)
+        self._tracers.remove(tracer)
+        self.hook = self._hook()
+
+    def _hook(self) -> Callable[[Event], None] | None:
+        match self._tracers:
+            case []:
+                return None
+            case [tracer]:
+                return tracer.stage_event
+            case _:
+                return self.see
 
     def chose(self, player: Player, give: Give, data: Any, sent: int) -> None:
         """The role has chosen a branch, and has sent so many frames before."""
-        self._stepped(player, give, sent, data, peers=give.to, informed=give.informs, is_own=True)
+        self._stepped(player, give, sent, data)
 
     def heard(self, player: Player, take: Take, frame: Frame) -> None:
         """A frame tells the role of a step."""
-        informed = (player.role,) if take.informs else ()
-        self._stepped(
-            player, take, frame.seq, frame.data, peers=(take.peer,), informed=informed, is_own=False
-        )
+        self._stepped(player, take, frame.seq, frame.data)
 
-    def _stepped(
-        self,
-        player: Player,
-        step: Give | Take,
-        seq: int,
-        data: Any,
-        *,
-        peers: tuple[str, ...],
-        informed: tuple[str, ...],
-        is_own: bool,
-    ) -> None:
-        self.see(
-            Step(
-                player.session,
-                player.role,
-                step.scene,
-                step.label,
-                sent=is_own,
-                peers=peers,
-                informed=informed,
-                source=player.state.local.name,
-                target=step.next,
-                seq=seq,
-                lamport=player.lamport,
-                epoch=player.epoch,
-                data=data,
-            )
-        )
+    def _stepped(self, player: Player, step: Give | Take, seq: int, data: Any) -> None:
+        shown = outline(player.role, player.state.local.name, step)
+        self.see(Step(player.session, *shown, seq, player.lamport, player.epoch, data))
 
 
 def _looks(tracer: StageTracer) -> bool:

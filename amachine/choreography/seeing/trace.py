@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 import attrs
 import msgspec
+from msgspec.structs import asdict, fields, replace
 
 from amachine.choreography.playing.events import (
     EpochBegun,
@@ -50,6 +51,8 @@ _KINDS: Mapping[str, type[Event]] = {
     "ended": RoleEnded,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_USUAL = {kind: {field.name: field.default for field in fields(kind)} for kind in _NAMES}
+"""The default values of fields."""
 
 
 class TraceError(AmachineError):
@@ -66,16 +69,14 @@ class _Shown:
     def __call__(self, event: Event) -> Event:
         """The event, with text in the place of what only this process has."""
         if isinstance(event, Step):
-            return (
-                event if event.data is None else attrs.evolve(event, data=self._text(event.label, event.data))
-            )
+            return event if event.data is None else replace(event, data=self._text(event.label, event.data))
         if isinstance(event, EpochBegun):
             return event
         if isinstance(event, FrameDropped):
             frame = event.frame
             data = None if frame.data is None else self._text(frame.label, frame.data)
-            return attrs.evolve(event, frame=frame._replace(data=data))
-        return attrs.evolve(event, why=cut(scrub(event.why[:2000], self.redact), 500))
+            return replace(event, frame=frame._replace(data=data))
+        return replace(event, why=cut(scrub(event.why[:2000], self.redact), 500))
 
     def _text(self, label: str, data: object) -> str:
         if hides(self.redact, label):
@@ -231,12 +232,11 @@ class TraceFile(StageTracer):
 
 def line_of(event: Event) -> str:
     """An event as a line of JSON, without what has its default value."""
-    fields = attrs.asdict(
-        event,
-        recurse=False,
-        filter=lambda at, value: value is not None and (at.default is attrs.NOTHING or value != at.default),
-    )
-    return json.dumps({"event": _NAMES[type(event)], **fields}, ensure_ascii=False, separators=(",", ":"))
+    usual = _USUAL[type(event)]
+    told = {
+        name: value for name, value in asdict(event).items() if value is not None and value != usual[name]
+    }
+    return json.dumps({"event": _NAMES[type(event)], **told}, ensure_ascii=False, separators=(",", ":"))
 
 
 def read(lines: Iterable[str | bytes]) -> Iterator[Event]:
