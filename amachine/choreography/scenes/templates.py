@@ -23,6 +23,8 @@ __all__ = ["AnyScene", "Applied", "Held", "Mistake", "Templates", "called", "is_
 MOST_SCENES = 10_000
 LONGEST_ID = 10_000
 """Characters. A continuation that grows on every turn gets here long before there are so many scenes."""
+DEEPEST = 50
+"""Brackets within brackets of a payload. One that grows on every turn gets here soon."""
 
 AnyScene: TypeAlias = Scene[Any, *tuple[Any, ...]]
 Values: TypeAlias = Mapping[Any, Any]
@@ -96,7 +98,10 @@ class Templates:
         if origin is Barrier:
             return Held(self.meaning(parts[0], owner, at))
         if origin is not None and (free := getattr(written, "__parameters__", ())):
-            return written[tuple(self._value(each, owner, at) for each in free)]
+            payload = written[tuple(self._value(each, owner, at) for each in free)]
+            if _depth(payload) > DEEPEST:
+                raise _growing(owner.__name__, owner.__name__)
+            return payload
         return written
 
     def _exit(self, kind: type[Exit], arguments: tuple[Any, ...]) -> type[Exit]:
@@ -174,6 +179,11 @@ class Templates:
             )
             raise Mistake("AMC106", f"{at.id}: nothing is given for {parameter.__name__}", hint)
         return self.meaning(default, owner, at)
+
+
+def _depth(kind: Any) -> int:
+    """How many brackets of a type are within one another."""
+    return 1 + max(map(_depth, get_args(kind)), default=-1)
 
 
 def _growing(name: str, short: str) -> Mistake:

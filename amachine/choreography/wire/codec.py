@@ -93,7 +93,7 @@ class Standard:
         try:
             if _of_pydantic(payload):
                 return _problem_of_pydantic(payload)
-            foreign = next(map(payload_name, _foreign(inspect.type_info(payload))), None)
+            foreign = next(map(payload_name, _foreign(inspect.type_info(payload), set())), None)
         except Exception as error:  # noqa: BLE001  # a type that says what it is may raise anything when it is asked
             return f"{payload_name(payload)} cannot be encoded: {_first_line(error)}"
         if foreign is None:
@@ -175,13 +175,13 @@ def _first_line(error: BaseException) -> str:
 
 def _of_pydantic(payload: Any) -> bool:
     """Whether the type is one of pydantic's, or has one in its brackets or fields."""
-    if hasattr(payload, "__pydantic_validator__") or any(map(_of_pydantic, get_args(payload))):
+    if hasattr(payload, "__pydantic_validator__"):
         return True
     try:
         info = inspect.type_info(payload)
     except Exception:  # noqa: BLE001  # what is in brackets need be no type
-        return False
-    return any(hasattr(each, "__pydantic_validator__") for each in _foreign(info))
+        return any(map(_of_pydantic, get_args(payload)))
+    return any(hasattr(each, "__pydantic_validator__") for each in _foreign(info, set()))
 
 
 def _problem_of_pydantic(payload: Any) -> str | None:
@@ -213,10 +213,11 @@ _KINDS: dict[type[inspect.Type], Any] = {
 }
 
 
-def _foreign(info: inspect.Type, seen: frozenset[int] = frozenset()) -> Iterator[Any]:
-    """What is in a type that msgspec cannot take."""
+def _foreign(info: inspect.Type, seen: set[int]) -> Iterator[Any]:
+    """What is in a type that msgspec cannot take. Of those `seen` already, by identity, it was told."""
     if id(info) in seen:
         return
+    seen.add(id(info))
     match info:
         case inspect.CustomType(cls=kind):
             yield kind
@@ -225,7 +226,7 @@ def _foreign(info: inspect.Type, seen: frozenset[int] = frozenset()) -> Iterator
             yield _KINDS[type(info)]
         case _:
             for part in _parts(info):
-                yield from _foreign(part, seen | {id(info)})
+                yield from _foreign(part, seen)
 
 
 def _parts(info: inspect.Type) -> Iterable[inspect.Type]:
