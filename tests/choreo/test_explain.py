@@ -139,9 +139,27 @@ def test_regions_deadlines_patience_and_goodbyes_are_told() -> None:
         "    without bank    then Refund",
         "    without seller  then Exit",
         "    starts again    with somebody else in that role",
+        "  Over channels, a role needs these too, to agree with the others:",
+        "    bank: seller  when somebody is lost in Pay",
+        "    seller: bank  when somebody is lost in Pay",
     ]
     assert "ends with    Exit, a role that cannot tell when its peers have said goodbye" in text
     assert "Pay without bank" in text
+
+
+def test_whoever_has_to_agree_is_told_which_channels_that_takes() -> None:
+    b = Builder()
+    b.region("Job", {}, restart=True)
+    b.scene("Cut", "boss", region="Job").branch("cut", to="left", next="Bore")
+    b.scene("Bore", "boss", region="Job").branch("bore", to="right", next="Done")
+    b.scene("Done", "left", region="Job").branch("done", to="boss", next="Bored")
+    b.scene("Bored", "right", region="Job").branch("bored", to="boss")
+    text = explain(b.script("workshop", "Cut", roles=("boss", "left", "right")))
+    assert section(text, "Regions: ")[2:] == [
+        "  Over channels, a role needs these too, to agree with the others:",
+        "    left: right  when somebody is lost in Job",
+        "    right: left  when somebody is lost in Job",
+    ]
 
 
 def test_an_endless_script_says_so() -> None:

@@ -56,6 +56,9 @@ class Owner:
     def cancel(self, why: str = "cancelled") -> None:
         self.cancelled.append(why)
 
+    def failed(self, where: str, error: Exception) -> None:
+        self.cancelled.append(f"{where} raised {error!r}")
+
 
 def seated(machine: LocalMachine, **options: Any) -> MachineSeat:
     """A seat at the first state, with all peers there."""

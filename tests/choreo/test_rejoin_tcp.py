@@ -141,7 +141,7 @@ async def test_who_comes_back_to_a_session_that_is_over_is_sent_home() -> None:
         "session": "s",
         "role": "worker",
         "epoch": 0,
-        "regions": {"Work": [[], {}]},
+        "regions": {"Work": [{"start": {"number": 1, "epoch": 0}, "data": [[], {}]}]},
     }
     with anyio.fail_after(20):
         async with wire.serve(TWO, "boss", lambda _: Actor("boss", CHOICES)) as server:
@@ -178,7 +178,8 @@ async def killed_and_started_anew(tmp_path: Path) -> None:
                 assert first.stdout is not None
                 assert (await first.stdout.receive()).decode().strip() == "hangs"
                 first.kill()
-            assert json.loads(file.read_text())["regions"] == {"Work": [["Prepare.on_prepare"], {}]}
+            ((region, [kept]),) = json.loads(file.read_text())["regions"].items()
+            assert (region, kept["data"]) == ("Work", [["Prepare.on_prepare"], {}])
             async with await start(server.port) as second:
                 assert second.stdout is not None
                 said = (await second.stdout.receive()).decode()

@@ -125,6 +125,14 @@ def test_informs_are_dashed_and_trouble_stands_in_notes() -> None:
     assert "k ~> z  Decide.ok" in str(trace_of(EVERYTHING))
 
 
+def test_a_region_that_starts_again_is_not_said_to_go_on_without_somebody() -> None:
+    began = EpochBegun("s", "x", 2, "Pay", "y", "Ask", restart=True, back=("y",))
+    trace = trace_of([began, replace(began, back=())])
+    assert str(trace) == "x  epoch 2: Pay starts again, with another y\nx  epoch 2: Pay starts again"
+    again = Trace.made_of(read(line_of(each) for each in trace.events))
+    assert again.events == trace.events
+
+
 def test_what_is_only_seen_where_it_was_received_is_drawn_from_there() -> None:
     trace = trace_of([heard("bob", "S", "x", "alice", data=1), heard("bob", "S", "y", "alice", told=True)])
     assert trace.mermaid() == "sequenceDiagram\n  alice->>bob: S.x 1\n  alice-->>bob: S.y\n"

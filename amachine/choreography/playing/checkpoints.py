@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from amachine.arguments import is_mapping
+from amachine.choreography.playing.doing import plainly
 from amachine.choreography.playing.looking import instead
 from amachine.choreography.playing.machines import MachineSeat, RoleMachine
 from amachine.choreography.playing.seat import TableSeat
@@ -35,7 +36,7 @@ def checkpoint(player: Player) -> dict[str, Any]:
     if not player.rests or seat.state.name != player.present.name:
         raise WaitError(f"{player.role} of {player.session} is in the middle of a step: ask again after it")
     if isinstance(seat, TableSeat):
-        seat = instead(seat, player.session, epoch=player.epoch)
+        seat = instead(seat, player.session, without=player.troubles.mourned, epoch=player.epoch)
     if not isinstance(seat, MachineSeat):
         raise TypeError(f"{seat!r} keeps nothing that could be exported")
     take = getattr(player.me, "checkpoint", None)
@@ -51,7 +52,7 @@ def checkpoint(player: Player) -> dict[str, Any]:
             for name, peer in player.peers.items()
         },
         "machine": seat.machine.export(),
-        "me": None if take is None else take(),
+        "me": None if take is None else plainly("checkpoint", take),
     }
 
 
@@ -74,5 +75,5 @@ def restore(
         raise RestoreError(f"this is a checkpoint of {data.get('role')!r}, and not of {local.role}")
     seat = MachineSeat.resume(local, machine, kind=kind, **options)
     if hasattr(me, "restore"):
-        me.restore(data.get("me"))
+        plainly("restore", me.restore, data.get("me"))
     return seat

@@ -16,7 +16,7 @@ import anyio
 if TYPE_CHECKING:
     from amachine.choreography.playing.ground import Ground
 
-__all__ = ["Doing", "failure_of"]
+__all__ = ["Doing", "failure_of", "plainly"]
 
 
 class Doing:
@@ -134,27 +134,27 @@ class Doing:
         return kept is not None
 
 
-def failure_of(error: BaseException) -> Exception | None:
-    """What a user's function raised, as an error. None for what is to be raised on: the task that runs is cancelled, or all is.
+def plainly(name: str, fn: Callable[..., Any], *given: Any) -> Any:
+    """Call a user's function that nobody awaits. Errors: `TypeError`, by this name, for one that wants to be."""
+    result = fn(*given)
+    if not isawaitable(result):
+        return result
+    if iscoroutine(result):
+        result.close()
+    raise TypeError(f"{name} is a coroutine function: it is called plainly, and nobody awaits it")
 
-    Where nobody has cancelled that task, something else was cancelled for which the function waited: an error as any other.
+
+def failure_of(error: BaseException) -> Exception | None:
+    """What a user's function raised, as an error. None for what is to be raised on: the scope around it is cancelled, or all is.
+
+    Where no scope is, something was cancelled for which the function waited, or, as asyncio can, the task that it ran in: an
+    error as any other. Who cancels a whole session cancels the task that has entered it, and so the scope.
     """
     if isinstance(error, Exception):
         return error
-    if not isinstance(error, anyio.get_cancelled_exc_class()) or _is_cancelled():
+    is_cancelled = anyio.current_effective_deadline() == -math.inf
+    if is_cancelled or not isinstance(error, anyio.get_cancelled_exc_class()):
         return None
     failure = RuntimeError("what it waited for was cancelled")
     failure.__cause__ = error
     return failure
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody cancels the task that runs: through a scope around it, or as asyncio does by itself."""
-    if anyio.current_effective_deadline() == -math.inf:
-        return True
-    import asyncio
-
-    if not issubclass(anyio.get_cancelled_exc_class(), asyncio.CancelledError):
-        return False
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

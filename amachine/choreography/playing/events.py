@@ -74,7 +74,7 @@ class RoleLost(Struct, frozen=True):
 
 
 class EpochBegun(Struct, frozen=True):
-    """A role began anew after a loss, in a recovery of this region."""
+    """A role began anew after a loss: in a recovery of this region, or where that starts again."""
 
     session: str
     role: str
@@ -82,6 +82,10 @@ class EpochBegun(Struct, frozen=True):
     region: str
     lost: str
     state: str
+    restart: bool = False
+    """The region starts again; else the others go on without who is lost."""
+    back: tuple[str, ...] = ()
+    """Those of the lost who play again, or somebody in their place."""
 
 
 class FrameDropped(Struct, frozen=True):

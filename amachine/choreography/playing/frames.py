@@ -53,7 +53,7 @@ class Frame(NamedTuple):
     label: str = ""
     data: Any = None
     epoch: int = 0
-    """How many recoveries the sender had been through: what is older than the receiver's is dropped."""
+    """The number of the recovery that the sender was in: what is older than the receiver's is dropped."""
     seq: int = 0
     """Which MSG or INFORM of its channel and direction it is, from 1."""
     lamport: int = 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 import anyio.lowlevel
 
+from amachine.choreography.playing.doing import failure_of
 from amachine.loops import here
 
 if TYPE_CHECKING:
@@ -58,10 +59,16 @@ class Ground:
         self._ring()
         if self._tasks:  # to cancel what ends by itself would be most of what a short session costs
             self._group.cancel_scope.cancel()
-        if isinstance(error, Exception):  # it is raised as it is, and not in a group
-            await self._group.__aexit__(None, None, None)
-            return False
-        return await self._group.__aexit__(kind, error, trace)
+        try:
+            if isinstance(error, Exception):  # it is raised as it is, and not in a group
+                await self._group.__aexit__(None, None, None)
+                return False
+            return await self._group.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            stop, *others = group.exceptions
+            if others or isinstance(stop, Exception):
+                raise
+        raise stop  # KeyboardInterrupt and the like, as from a call
 
     def soon(self, turn: Callable[..., object], *args: Any) -> None:
         """Call this after all that was asked for before. From tasks of the same event loop."""
@@ -77,6 +84,11 @@ class Ground:
     async def _counted(self, work: Callable[..., Coroutine[Any, Any, object]], args: tuple[Any, ...]) -> None:
         try:
             await work(*args)
+        except anyio.get_cancelled_exc_class() as error:
+            failure = failure_of(error)
+            if failure is None:
+                raise
+            raise failure from error  # nobody would hear of it: a group takes it for one of its own
         finally:
             self._tasks -= 1
 
@@ -94,21 +106,32 @@ class Ground:
     async def _run(self) -> None:
         while not self._left:
             self._burst()
-            if self.turns:
-                await anyio.lowlevel.checkpoint()
-            else:
-                await self._sleep()
+            try:
+                if self.turns:
+                    await anyio.lowlevel.checkpoint()
+                else:
+                    await self._sleep()
+            except anyio.get_cancelled_exc_class() as error:
+                if failure_of(error) is None:
+                    raise
+                _stay()
             if self._alarms:
                 self._wake_who_is_due()
 
     def _burst(self) -> None:
         turns = self.turns
         self.clock = self.now()
-        for _ in range(BURST):
-            if not turns:
-                break
-            turn, args = turns.popleft()
-            turn(*args)
+        try:
+            for _ in range(BURST):
+                if not turns:
+                    break
+                turn, args = turns.popleft()
+                turn(*args)
+        except anyio.get_cancelled_exc_class() as error:
+            failure = failure_of(error)
+            if failure is None:
+                raise
+            raise failure from error  # as in a task
 
     async def _sleep(self) -> None:
         """Until there is a turn to make, or the first alarm is due."""
@@ -124,6 +147,15 @@ class Ground:
         now = self.now()
         while self._alarms and self._alarms[0][0] <= now:
             self.turns.append((heapq.heappop(self._alarms)[2], ()))
+
+
+def _stay() -> None:
+    """Somebody has cancelled just the task that makes the turns, as asyncio can, from a turn perhaps: it goes on."""
+    import asyncio
+
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
 
 
 class Alarm:

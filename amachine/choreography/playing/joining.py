@@ -112,7 +112,7 @@ class Joined:
         self._returning.player = self.player
         self._over = anyio.Event()
         self._ground = Ground()
-        self._open = AsyncExitStack()
+        self._open: AsyncExitStack | None = None  # what is left with it; None before it is played
 
     def __repr__(self) -> str:
         return f"<Joined {self.session}: {self.player!r}>"
@@ -143,10 +143,10 @@ class Joined:
                 )
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as opening:  # around the ground, as in a play
-            if self.machine is not None and self._lives:
+        async with AsyncExitStack() as opening:
+            if self.machine is not None and self._lives:  # around the ground, as in a play
                 await opening.enter_async_context(self.machine)
-            await self._ground.__aenter__()
+            await opening.enter_async_context(self._ground)
             self._open = opening.pop_all()
         try:
             self._begin()
@@ -177,9 +177,14 @@ class Joined:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self.player.cancel()
-        async with self._open:
-            return await self._ground.__aexit__(kind, error, trace)
+        opened = self._is_open()
+        opened.callback(self.player.cancel)
+        return await opened.__aexit__(kind, error, trace)
+
+    def _is_open(self) -> AsyncExitStack:
+        if self._open is None:
+            raise RuntimeError("it is not being played yet: use `async with script.join(…) as role`")
+        return self._open
 
     @property
     def present(self) -> LocalState:
@@ -200,14 +205,19 @@ class Joined:
         return self.machine.when(*states, **options)
 
     def leave(self, why: str = "cancelled") -> None:
-        """Leave the session now, telling all peers why. Nothing happens if it has ended."""
+        """Leave the session now, telling all peers why. Nothing happens if it has ended.
+
+        Errors: `RuntimeError` before it is played.
+        """
+        self._is_open()
         self.player.cancel(why)
 
     async def ended(self, *, raise_errors: bool = False) -> Ending:
         """Wait until the role is through, and say how. With `raise_errors`, one that came to no exit raises.
 
-        Errors: `PlayFailed`; its cause is what a function raised.
+        Errors: `PlayFailed`; its cause is what a function raised. `RuntimeError` before it is played.
         """
+        self._is_open()
         await self._over.wait()
         ending = self.player.ended or Ending(self.role, "")
         if raise_errors and ending.aborted:

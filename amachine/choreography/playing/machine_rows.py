@@ -107,10 +107,12 @@ class RowSeat:
             if send is not None:
                 acts = True
                 self.answer = send(self.me)
-        except Exception as error:  # noqa: BLE001  # whatever a user's function raises ends its session
+        except Exception as error:  # whatever a user's function raises ends its session
             self.error = error
             scene = taking.next.local.gives[0].scene if acts else taking.take.scene
             self.function = f"{scene}.send" if acts else f"{scene}.on_{taking.take.label}"
+            if self.state.ends:
+                raise  # the machine leaves the exit again, before anybody hears that it has come there
 
     def cancelled(self, state: str) -> None:
         """Called by the machine, when it left the session and nobody here had asked for that."""
@@ -123,7 +125,7 @@ class RowSeat:
         self.error = self.error or Left()
         if isinstance(error, Violation):
             machine.add_error(error, VIOLATION)
-        elif error is not None and self.function:
+        elif error is not None and self.function and error is not machine.error:
             machine.add_error(error, TROUBLE)
         if not machine.is_active(ABORTED):
             machine.add(TROUBLE, ABORTED)

@@ -10,11 +10,13 @@ one role share a class, which has the schema and the handlers. Nothing here read
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, Unpack, cast
 from weakref import WeakKeyDictionary
 
 from amachine.choreography.local import LocalMachine, LocalState
+from amachine.choreography.playing.doing import failure_of
 from amachine.choreography.playing.endings import Violation
 from amachine.choreography.playing.schemas import (
     CLOSING,
@@ -30,9 +32,11 @@ from amachine.choreography.playing.schemas import (
     up,
 )
 from amachine.choreography.playing.seat import ABORTED, Owner, StepArgs
+from amachine.conduct import formatted
 from amachine.declare import Handler, Phase, Rule, StatesMeta
 from amachine.machine import Machine
-from amachine.mutation import Kind, Result
+from amachine.mutation import ErrorInfo, Kind, Result, Status
+from amachine.transition import Transition
 
 if TYPE_CHECKING:
     from amachine.declare import States
@@ -42,7 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MachineSeat", "RoleMachine", "machine_type", "schema_of"]
 
-_ADD = Kind.ADD
+_ADD, _REMOVE = Kind.ADD, Kind.REMOVE
+_log = logging.getLogger("amachine")
 _TROUBLES = {"Violation": VIOLATION, "Cancelled": CLOSING}
 """By kind of trouble, the state that says so, if it is not just `Trouble`: that comes with each of them."""
 
@@ -84,9 +89,11 @@ class RoleMachine(Machine):
     Its classes are made by `machine_type`. Removing `SessionUp`, or adding `Closing`, leaves the session.
     """
 
-    __slots__ = ("_seat",)
+    __slots__ = ("_seat", "_tries")
 
     _seat: Asked
+    _tries: int
+    """How often states have come by themselves since there was trouble last."""
     _masks: ClassVar[Mapping[str, int]]
     _ups: ClassVar[Mapping[str, int]]
     """By peer, its `<Peer>Up`."""
@@ -109,6 +116,16 @@ class RoleMachine(Machine):
     def _sits(self, seat: Asked) -> None:
         """Whoever takes its steps has it from now on."""
         self._seat = seat
+        self._tries = 0
+
+    def _not_for_ever(self, event: Event[None]) -> bool:
+        """Enter of all that comes by itself. Where a handler of the user's fails, it comes again with each error."""
+        self._tries += event.transition.auto
+        return self._tries <= TRIES or not event.transition.auto
+
+    def _anew(self, _event: Event[None]) -> None:
+        """End of `Trouble`."""
+        self._tries = 0
 
     def _unless_it_was_left(self, _event: Event[None]) -> bool:
         """Enter of `SessionUp`."""
@@ -120,10 +137,20 @@ class RoleMachine(Machine):
             self._seat.leaving = True
             self.add(CLOSING)
 
+    def _reported(self, error: Exception) -> ErrorInfo:
+        """As `add_error` takes an error down: what it is to be entered with, beside the states of trouble."""
+        info = ErrorInfo(error, formatted(error))
+        self._error_ = error
+        self._announce(info)
+        return info
+
     def _cancel(self, event: Event[None]) -> None:
         """State of `Closing`, and of `Aborted` where somebody else than the player brought it about."""
         self._seat.cancelled(str(event.state))
 
+
+TRIES = 3
+"""How often the states of session and trouble may come by themselves, until trouble is over."""
 
 NOBODYS: Any = object()
 """What no step is."""
@@ -152,6 +179,7 @@ def machine_type(local: LocalMachine, *, states: Extra | None = None) -> type[Ro
 def _made(local: LocalMachine, states: Extra | None) -> type[RoleMachine]:
     schema = schema_of(local, extra=states)
     script = script_names(local)
+    comes = tuple(state.name for state in schema_of(local).states if state.auto)
     ways: dict[int, set[tuple[str, str, str]]] = {schema.index[name]: set() for name in script}
     for state, edge in local.edges():
         ways[schema.index[edge.next]].add((state.name, edge.scene, edge.label))
@@ -171,6 +199,8 @@ def _made(local: LocalMachine, states: Extra | None) -> type[RoleMachine]:
         "_ways": {at: frozenset(steps) for at, steps in ways.items()},
         "_by_a_step_of_its_player": handler("_by_a_step_of_its_player", Phase.ENTER, *script),
         "_functions": handler("_functions", Phase.STATE, *script),
+        "_not_for_ever": handler("_not_for_ever", Phase.ENTER, *comes),
+        "_anew": handler("_anew", Phase.END, TROUBLE),
         "_unless_it_was_left": handler("_unless_it_was_left", Phase.ENTER, SESSION_UP),
         "_leave": handler("_leave", Phase.END, SESSION_UP),
         "_cancel": handler("_cancel", Phase.STATE, CLOSING, ABORTED),
@@ -186,8 +216,8 @@ class MachineSeat:
     """
 
     __slots__ = (
-        "_coming", "_hushed", "_owner", "_stands", "epoch", "leaving", "local", "machine", "pending", "state",
-        "target", "then", "why",
+        "_aborts", "_after", "_alone", "_broken", "_coming", "_enters", "_hushed", "_owner", "_stands", "epoch", "leaving",
+        "local", "machine", "pending", "state", "target", "then", "why",
     )  # fmt: skip
 
     def __init__(
@@ -243,6 +273,16 @@ class MachineSeat:
         self.leaving: bool = False
         """Somebody has removed `SessionUp`."""
         self._owner: Owner | None = None
+        self._enters = False
+        """The functions of a state are being called."""
+        self._after: Callable[[], object] | None = None
+        """What the player does when that step stands."""
+        self._broken: Exception | None = None
+        """What one of them has raised, where it was to be the last."""
+        self._aborts = False
+        """The machine has been told to."""
+        self._alone = False
+        """The handlers of the user's have been unbound."""
         self._hushed = False
         """The player knows that there is trouble."""
         self._stands = False
@@ -268,12 +308,58 @@ class MachineSeat:
             return True
         machine = self.machine
         self.pending, self.target, self.then = args, target, then
-        result = machine._submit(_ADD, machine._masks[target.name], args)
-        if self.pending is not args or (result.queued and self._await(result)):
+        result = self._ask(_ADD, machine._masks[target.name], args)
+        if self.pending is not args:
+            if not result or self._after is not None:
+                self._look_back(result)
+            return True
+        if result.queued and self._await(result):
             return True
         why = result.why or f"{target.name} is active already, and is not entered anew"
         self.pending, self.then, self.why = NOBODYS, None, why
         return False
+
+    def after_step(self, do: Callable[[], object], /) -> None:
+        """Do this when the machine has done with the step: handlers of the user's may fail, behind the role's functions."""
+        if self._enters:
+            self._after = do
+        else:
+            do()
+
+    def _ask(self, kind: Kind, states: int, args: Any = None) -> Result:
+        """What the machine answers. Cancellations go up from handlers; where nobody has cancelled anything, one is a failure."""
+        try:
+            return self.machine._submit(kind, states, args)
+        except BaseException as stop:
+            failure = failure_of(stop)
+            if failure is None:
+                raise
+            _log.error("machine %s: a handler raised %r", self.machine.id, stop, exc_info=stop)
+            refused = Result(Status.CANCELED, f"a handler raised {stop!r}")
+            refused.error = failure
+            return refused
+
+    def _look_back(self, result: Result) -> None:
+        """A step has been taken. If a handler of the user's has failed there, that is the role's own trouble."""
+        after, self._after = self._after, None
+        where, failure = self._failed(result)
+        if failure is None:
+            if after is not None:
+                after()
+        elif self._owner is not None:
+            self._owner.failed(where, failure)
+
+    def _failed(self, result: Result) -> tuple[str, Exception | None]:
+        """Which handler of the state has failed behind the role's functions, and with what. One of its end is no trouble."""
+        if isinstance(result.error, Exception):
+            return "a handler of its machine", result.error
+        t, at = result._reason, self.machine.schema.index[self.state.name]
+        failure = t.failure if isinstance(t, Transition) else None
+        if failure is not None and isinstance(t, Transition) and isinstance(failure.error, Exception):
+            for _, _, call, *_ in t.plan.finals:
+                if call.label == failure.handler and call.phase is Phase.STATE and call.state == at:
+                    return call.label, failure.error
+        return "", None
 
     def _goes_on(self, target: LocalState, args: StepArgs) -> bool:
         """What is done before the first step. Whether that only says again where a restored machine stands."""
@@ -287,7 +373,9 @@ class MachineSeat:
         """A step that has to wait for its turn, because the machine is busy, counts as taken until it is refused."""
 
         def look(done: Result) -> None:
-            if done.canceled and self.then is not None and self._owner is not None:
+            if self.then is None:
+                self._look_back(done)
+            elif done.canceled and self._owner is not None:
                 self.pending, self.then, self.why = NOBODYS, None, done.why
                 self._owner.cancel(f"the machine of {self.local.role} refused a step: {done.why}")
 
@@ -303,7 +391,10 @@ class MachineSeat:
         self._hushed = False
         machine = self.machine
         again = (target.name,) if machine.is_active(target.name) and not target.repeats else ()
-        machine.remove(TROUBLE, ABORTED, *again)
+        left = self._ask(_REMOVE, self._mask(TROUBLE, ABORTED, *again))
+        if left.canceled and machine.is_active(TROUBLE):
+            self.why = left.why
+            return False
         return self.step(target, args, then)
 
     def peer_up(self, peer: str, /) -> None:
@@ -318,7 +409,7 @@ class MachineSeat:
         if machine._needed & ~coming:
             coming &= ~machine._masks[SESSION_UP]  # it comes by itself, when all are there
         if coming:
-            machine._submit(_ADD, coming)
+            self._ask(_ADD, coming)
 
     def peer_left(self, peer: str, /) -> None:
         """It was up to its end: nothing changes."""
@@ -327,33 +418,76 @@ class MachineSeat:
         """A peer is gone that is needed: there is trouble, and relations say if a region recovers."""
         self._hushed = True
         states = (lost(peer), TROUBLE) if lost(peer) in self.machine._masks else (TROUBLE,)
-        self.machine.add(*states)
+        self._insist(*states)
 
     def trouble(self, kind: str, why: str, error: Exception | None, /) -> None:
-        """Enter the state of that kind of trouble, and `Trouble` where the role cannot go on."""
+        """Enter the state of that kind of trouble, and `Aborted` with it, where the role cannot go on."""
         machine = self.machine
         if kind == "StepTimeout":
-            machine.add(STEP_TIMEOUT)
+            self._ask(_ADD, self._mask(STEP_TIMEOUT))
             return
         self._hushed = True
-        state = _TROUBLES.get(kind, TROUBLE)
         if kind == "Violation" and error is None:
             error = Violation(why)
-        if error is None:
-            machine.add(state)
-        else:
-            machine.add_error(error, state)
+        info = None
+        if self._enters and self.state.ends:
+            self._broken = error
+        elif error is not None and error is not machine.error:  # that, a handler has raised, and it is known
+            info = machine._reported(error)
+        self._abort(_TROUBLES.get(kind, TROUBLE), info)
 
     def end(self, state: str, _why: str, /) -> None:
         """Stand in the exit, or in `Aborted`."""
-        self._hushed = True
-        machine = self.machine
+        self._hushed, self._after = True, None
         if state == ABORTED:
-            if not machine.is_active(ABORTED):
-                machine.add(TROUBLE, ABORTED)
+            if not self.machine.is_active(ABORTED):
+                self._abort(TROUBLE)
         elif state != self.state.name:
             target = self.local.by_name.get(state) or LocalState(state, ())
             self.step(target, StepArgs("", epoch=self.epoch), _nothing)
+
+    def _abort(self, state: str, info: ErrorInfo | None = None) -> None:
+        """Leave the script, once, with this state of trouble."""
+        if not self._aborts:
+            self._aborts = True
+            self._insist(state, ABORTED, *(["Exception"] if info is not None else ()), info=info)
+
+    def _insist(self, *states: str, info: ErrorInfo | None = None, last: bool = False) -> None:
+        """Have the machine follow its role. If handlers of the user's do not let it, they are unbound, and that is logged.
+
+        Relations keep an exit for good, whoever asks; but where a function has failed that was to be the last, it is left.
+        """
+        machine, mask = self.machine, self._mask(*states)
+        standing = machine.active_in(SCRIPT)
+        if ABORTED in states and standing is not None and "exit" in machine.schema[standing].tags:
+            self._ask(_REMOVE, self._mask(standing))
+
+        def look(done: Result) -> None:
+            if done.canceled and not last and machine._node_.active & mask != mask:
+                self._unbind(done.why)
+                self._insist(*states, info=info, last=True)
+
+        result = self._ask(_ADD, mask, info)
+        wait = result.when_done()
+        if wait is None:
+            look(result)
+        else:
+            wait.then(look)
+
+    def _unbind(self, why: str) -> None:
+        machine, handlers = self.machine, self.machine.handlers
+        if handlers and not self._alone:
+            self._alone = True
+            _log.error(
+                "the handlers of machine %s are unbound: it could not follow its role, for %s",
+                machine.id,
+                why,
+            )
+            for owner in handlers:
+                machine.unbind(owner)
+
+    def _mask(self, *states: str) -> int:
+        return sum(self.machine._masks[state] for state in states)
 
     def close(self) -> None:
         """Close the machine as soon as it is idle, unless it lives in an event loop: then whoever opened it does."""
@@ -371,12 +505,20 @@ class MachineSeat:
         """The role has entered the state that was its target: functions run here."""
         self.state, then = self.target, self.then
         self.pending, self.then, self.epoch = NOBODYS, None, args.epoch
-        if then is not None:
+        if then is None:
+            return
+        self._enters = True
+        try:
             then()
+        finally:
+            self._enters = False
+        broken, self._broken = self._broken, None
+        if broken is not None:
+            raise broken  # the machine leaves the exit again, before anybody hears that it has come there
 
     def cancelled(self, state: str) -> None:
         """The machine left the session, and not because of its player."""
-        if not self._hushed and self._owner is not None:
+        if not self._hushed and self._after is None and self._owner is not None:
             self._hushed = True
             why = "cancelled" if state == CLOSING else f"{state} was entered by hand"
             ground = getattr(self._owner, "ground", None)

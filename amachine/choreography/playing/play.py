@@ -89,7 +89,7 @@ class Play:
         self._room = room
         self._engine = engine
         self._own = own_machines(choreography, machines)
-        self._open = AsyncExitStack()
+        self._open: AsyncExitStack | None = None  # what is left with it; None before it is played
         self._alter = over_the_wire(choreography) if wire else None
         makers = by_role(choreography.script, understudies or {}, complete=False)
         self._understudies = LocalUnderstudies(makers, self.players, self._player)
@@ -167,36 +167,46 @@ class Play:
         return SessionMachine.over(self.choreography.script.roles, self.session)
 
     async def __aenter__(self) -> Self:
-        async with (
-            AsyncExitStack() as opening
-        ):  # around the ground: what runs in tasks of machines outlives no machine
-            for role in self._own:
+        async with AsyncExitStack() as opening:
+            if self.supervisor is not None:
+                opening.callback(self.supervisor.close)
+            for role in self._own:  # around the ground: what runs in tasks of machines outlives no machine
                 await opening.enter_async_context(self.machine(role))
-            await self.ground.__aenter__()
+            await opening.enter_async_context(self.ground)
             self._open = opening.pop_all()
+        try:
+            self._begin()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def _begin(self) -> None:
         if self._handed is None:
             for player in self.players.values():
                 player.begin(self.ground)
-            return self
+            return
         for player in self.players.values():
             player.begin_where_it_stands(self.ground)
         put_under_way(self.ground, self.players, self._handed.frames)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        for player in self.players.values():
-            player.cancel("the play was left")
-        try:
-            async with self._open:
-                return await self.ground.__aexit__(kind, error, trace)
-        finally:
-            if self.supervisor is not None:
-                self.supervisor.close()
+        opened = self._is_open()
+        for player in reversed(self.players.values()):
+            if player.ended is None:  # what is put there last is called first, whatever another raises
+                opened.callback(player.cancel, "the play was left")
+        return await opened.__aexit__(kind, error, trace)
+
+    def _is_open(self) -> AsyncExitStack:
+        if self._open is None:
+            raise RuntimeError("it is not being played yet: use `async with script.play(…) as play`")
+        return self._open
 
     async def ended(self) -> Outcome:
-        """Wait until every role is through, and say how."""
+        """Wait until every role is through, and say how. Errors: `RuntimeError` before it is played."""
+        self._is_open()
         await self._over.wait()
         return self.outcome
 
@@ -209,8 +219,9 @@ class Play:
     def kill(self, role: Any, why: str = "killed") -> None:
         """End a role as if its process had died: it says nothing more, and the others notice. For tests and demonstrations.
 
-        Errors: `LookupError` when there is no such role.
+        Errors: `LookupError` when there is no such role; `RuntimeError` before it is played.
         """
+        self._is_open()
         name = self.choreography.script.role_named(role)
         self.players[name].vanish(why)
         for other, player in self.players.items():
@@ -218,7 +229,8 @@ class Play:
                 self.ground.soon(player.lost, name, why)
 
     def stuck(self) -> Stuck:
-        """Where each role stands, what it waits for, and what is under way."""
+        """Where each role stands, what it waits for, and what is under way. Errors: `RuntimeError` before it is played."""
+        self._is_open()
         standings = tuple(standing(player) for player in self.players.values())
         return Stuck(self.session, standings, tuple(under_way(self.ground, self.players)))
 
@@ -230,8 +242,6 @@ class Play:
         from amachine.choreography.playing.looking import machine_of
 
         player = self.players[self.choreography.script.role_named(role)]
-        if isinstance(player.seat, TableSeat) and not player.seat.ticks:  # it has not begun
-            player.take_seat(self._machine_seat(player.role))
         return machine_of(player, tracers=self._machine_tracers, parent=self.supervisor)
 
     def _ended(self, player: Player) -> None:

@@ -12,6 +12,7 @@ have theirs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import anyio
@@ -78,7 +79,7 @@ class Player:
     """
 
     __slots__ = (
-        "_args", "_next", "_on_end", "_over", "_stepping", "_taking",
+        "_args", "_came", "_next", "_on_end", "_over", "_stepping", "_taking",
         "alarm", "doing", "ended", "epoch", "ground", "lamport", "me", "part", "patience", "peers", "role", "script",
         "seat", "session", "since", "state", "table", "telling", "troubles", "watchers",
     )  # fmt: skip
@@ -114,7 +115,7 @@ class Player:
         """The state that it entered last, with its functions."""
         self.patience: float | None = choreography.patience if patience is None else patience
         self.epoch: int = epoch
-        """How many recoveries the session had been through when it last began anew."""
+        """The number of the recovery in which it last began anew; 0 before the first."""
         self.lamport: int = 0
         """Its logical time: greater than that of everything that it has heard of."""
         self.ended: Ending | None = None
@@ -126,10 +127,11 @@ class Player:
         self.doing: Doing = Doing(self.troubles.raised)
         self.telling: Telling = Telling(self)
         self.alarm: Alarm = Alarm()
-        self._next: tuple[Giving, Any] | None = None  # chosen and told; the step itself is the next turn
+        self._next: tuple[Giving, StepArgs] | None = None  # chosen and told; the step itself is the next turn
         self._stepping = False  # the seat is asked to enter a state, and has not called back
         self._args: StepArgs | None = None  # of the step that it was asked for
         self._taking: Taking | None = None  # what that step came by, if it was a frame
+        self._came: StepArgs | None = None  # the step that it has taken last
         self.since: float = 0.0
         """When it entered that state, in seconds of the event loop's clock."""
         self._over: anyio.Event | None = None
@@ -142,6 +144,13 @@ class Player:
     def present(self) -> LocalState:
         """Where the role stands, for all that was decided: a step that was chosen counts, even before it is taken."""
         return (self.state if self._next is None else self._next[0].next).local
+
+    @property
+    def came_by(self) -> StepArgs | None:
+        """The step that has led to `present`; None while that is being taken, and before the first."""
+        if self._next is not None:
+            return self._next[1]
+        return None if self._stepping or self.doing.inside else self._came
 
     @property
     def rests(self) -> bool:
@@ -181,7 +190,7 @@ class Player:
     def come_back(self, ground: Ground, epoch: int, starts: Mapping[str, Any]) -> None:
         """Wait until the others, who have lost this role, go back to the start of a region, and begin there.
 
-        `starts` has what the role's `checkpoint` gave there, by region, `epoch` how many recoveries there had been.
+        `starts` has what the role's `checkpoint` gave there, by region, `epoch` is the one it was in then.
         """
         self.epoch = epoch
         self._open(ground)
@@ -245,6 +254,10 @@ class Player:
         if self.ended is None:
             self.troubles.cancelled(why)
 
+    def failed(self, where: str, error: Exception) -> None:
+        """A handler of its machine has failed, behind the role's own functions: the same becomes of it."""
+        self.troubles.raised(where, error)
+
     def vanish(self, why: str) -> None:
         """End at once, without a word to anybody, as if its process had died. Nothing happens if it has ended."""
         if self.ended is None:
@@ -258,9 +271,8 @@ class Player:
         if self._stepping or doing.inside or doing.held or self.ended is not None:
             return
         if self._next is not None:
-            (giving, data), self._next = self._next, None
-            give = giving.give
-            self._enter(giving.next, StepArgs(self.role, give.scene, give.label, data, 0, self.epoch))
+            (giving, args), self._next = self._next, None
+            self._enter(giving.next, args)
             return
         early: list[Peer] = []
         for name, takes in self.state.hears.items():
@@ -286,7 +298,8 @@ class Player:
 
     def will_step(self, giving: Giving, data: Any) -> None:
         """The role has chosen, and everybody was told: the step itself is left to a later turn."""
-        self._next = giving, data
+        give = giving.give
+        self._next = giving, StepArgs(self.role, give.scene, give.label, data, 0, self.epoch)
         self.ground.soon(self.go_on)
 
     def begin_in(self, target: RoleState, way: Way | None = None) -> None:
@@ -320,7 +333,7 @@ class Player:
         args, self._args = self._args, None
         if args is None:
             return  # it was halted in between
-        self._stepping = False
+        self._stepping, self._came = False, args
         taking = self._taking
         if taking is None or taking.on is None:
             self._settle()
@@ -334,8 +347,8 @@ class Player:
         if self.doing.held:
             self.doing.keep(self._settle)
             return
-        council = self.troubles.council
-        if council is not None and not council.has_moved():
+        restarts = self.troubles.restarts
+        if restarts is not None and not restarts.has_moved():
             return
         if state.send is not None:
             telling = self.telling
@@ -395,7 +408,7 @@ class Player:
             if peer.inbox:
                 self.troubles.violated(peer, peer.inbox[0])
                 return
-        self.close(Ending(self.role, state), Frame(Kind.BYE, data="done"))
+        self.seat.after_step(partial(self.close, Ending(self.role, state), Frame(Kind.BYE, data="done")))
 
     def close(self, ending: Ending, goodbye: Frame | None) -> None:
         """Be through: stop all that runs, and say goodbye to everybody who is still there."""

@@ -8,18 +8,23 @@ decides none of that: see `regions`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
+import attrs
+import msgspec
 
 from amachine.arguments import is_mapping
 from amachine.choreography.playing.agreement import LAST
+from amachine.choreography.playing.doing import plainly
 from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
+from amachine.choreography.playing.starts import Kept
 from amachine.errors import ProtocolError, RestoreError
 
 if TYPE_CHECKING:
     from amachine.choreography.local import LocalMachine
+    from amachine.choreography.playing.agreement import Start
     from amachine.choreography.playing.player import Player
 
 __all__ = ["FORMAT", "Again", "Keep", "Returning", "starts_of"]
@@ -39,8 +44,8 @@ Keep: TypeAlias = Callable[[Mapping[str, Any]], object]
 _log = logging.getLogger("amachine")
 
 
-def starts_of(machine: LocalMachine, data: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
-    """The epoch, and by region what the role's `checkpoint` gave at its start. Errors: `RestoreError`."""
+def starts_of(machine: LocalMachine, data: Mapping[str, Any]) -> tuple[int, Mapping[str, tuple[Kept, ...]]]:
+    """The epoch, and by region from which starts the role can go on. Errors: `RestoreError`."""
     regions, epoch = data.get("regions"), data.get("epoch")
     if data.get("format") != FORMAT or not is_mapping(regions) or not isinstance(epoch, int):
         raise RestoreError(f"this is nothing that a role was told to keep, in the format {FORMAT}")
@@ -48,11 +53,16 @@ def starts_of(machine: LocalMachine, data: Mapping[str, Any]) -> tuple[int, Mapp
         raise RestoreError(f"there is no epoch {epoch}")
     if data.get("role") != machine.role:
         raise RestoreError(f"this was kept by {data.get('role')!r}, and not by {machine.role}")
-    starts = {str(name): kept for name, kept in regions.items() if name in machine.restart}
-    if not starts or len(starts) != len(regions):
+    if not regions or not regions.keys() <= machine.restart.keys():
         raise RestoreError(
             f"{machine.role} was at the start of no region that starts again: it cannot come back"
         )
+    try:
+        starts = msgspec.convert(regions, dict[str, tuple[Kept, ...]])
+    except msgspec.ValidationError as error:
+        raise RestoreError(f"this is nothing that a role was told to keep: {error}") from error
+    if not all(starts.values()):
+        raise RestoreError("this is nothing that a role was told to keep: there is a region without a start")
     return epoch, starts
 
 
@@ -67,14 +77,14 @@ class Returning:
         self._again = again
         self._keep = keep
         self._take = take
-        self._regions: dict[str, object] = {}
+        self._regions: dict[str, Sequence[Kept]] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
 
-    def has(self, _role: str, _region: str, /) -> bool:
+    def starts(self, _role: str, _region: str, /) -> tuple[Start, ...]:
         """Nobody is here who could play it."""
-        return False
+        return ()
 
-    def begin(self, role: str, region: str, epoch: int, /) -> None:
+    def begin(self, role: str, region: str, _number: int, epoch: int, /) -> None:
         """Never: nobody is here who could play it."""
         raise RuntimeError(
             f"nobody is here who could play {role} from the start of {region} in epoch {epoch}"
@@ -84,30 +94,32 @@ class Returning:
         """Whether it may come back by itself."""
         return self._again is not None
 
-    def keep(self, _role: str, region: str, data: object, /) -> None:
+    def keep(self, _role: str, region: str, kept: Sequence[Kept], /) -> None:
         """The role is at the start of a region, and this is what it would go on from."""
-        self._regions[region] = data
+        self._regions[region] = kept
         self._tell()
 
     def forget(self, _role: str, region: str, /) -> None:
         """The role has left a region."""
-        if self._regions.pop(region, self) is not self:
+        if self._regions.pop(region, None) is not None:
             self._tell()
 
     def _tell(self) -> None:
         if self._keep is not None:
             player = self.player
-            self._keep(
-                {
-                    "format": FORMAT,
-                    "session": self._session,
-                    "role": player.role,
-                    "epoch": player.epoch,
-                    "regions": dict(self._regions),
-                }
-            )
+            data = {
+                "format": FORMAT,
+                "session": self._session,
+                "role": player.role,
+                "epoch": player.epoch,
+                "regions": {
+                    region: [{"start": attrs.asdict(each.start), "data": each.data} for each in kept]
+                    for region, kept in self._regions.items()
+                },
+            }
+            plainly("keep", self._keep, data)
 
-    def resume(self, starts: Mapping[str, Any]) -> None:
+    def resume(self, starts: Mapping[str, Sequence[Kept]]) -> None:
         """It was kept before."""
         self._regions |= starts
 

@@ -10,7 +10,8 @@ How a player uses a seat, in this order:
    `then` was called. Self-loops are steps, too. A refusal (False, and `then` is never called) ends the role by a `Violation`.
 3. After a loss: `peer_lost`; and if the role cannot go on without that peer, either `recover` (a step, by a region) or
    `trouble` and `end(ABORTED)`.
-4. `end` once, with the name of an exit or `ABORTED`; then `close`.
+4. `after_step` when the role is through with a step, and so with its part: a handler of a user's may fail yet.
+5. `end` once, with the name of an exit or `ABORTED`; then `close`.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class Owner(Protocol):
         """Leave the session: say goodbye to all peers, end as `Aborted`. A machine's `SessionUp` was removed."""
         ...
 
+    def failed(self, where: str, error: Exception) -> None:
+        """A handler of a user's has failed in a step that was taken, as one of the role's own functions might have."""
+        ...
+
 
 class Seat(Protocol):
     """Keeps a role's present state. A step is accepted or refused at once; its function may run a little later."""
@@ -93,6 +98,10 @@ class Seat(Protocol):
         Only what comes through here may enter a state of the script: a machine compares its arguments with the ones that it
         was given here, by identity, and refuses all others.
         """
+        ...
+
+    def after_step(self, do: Callable[[], object], /) -> None:
+        """Call this when the step stands whose functions are being called: all that may still fail there has been done."""
         ...
 
     def recover(
@@ -132,7 +141,7 @@ class Seat(Protocol):
 class TableSeat:
     """A state and a count: what a role costs while nobody looks. `state` and `ticks` say where to go on, of another's steps."""
 
-    __slots__ = ("_entered", "ended", "machine", "state", "why")
+    __slots__ = ("_entered", "ended", "machine", "state", "troubles", "why")
 
     def __init__(
         self, machine: LocalMachine, *, state: str | None = None, ticks: Mapping[str, int] | None = None
@@ -141,7 +150,9 @@ class TableSeat:
         self.state: LocalState = machine.start if state is None else machine.by_name[state]
         self.ended: str | None = None
         """The state that it ended in: an exit or `ABORTED`."""
-        self.why: str = ""
+        self.troubles: tuple[tuple[str, str, Exception | None], ...] = ()
+        """What `trouble` was told: a machine that takes its place has to hear of it."""
+        self.why = ""
         self._entered = defaultdict[str, int](int)
         for name, tick in (ticks or {}).items():
             self._entered[name] = (tick + 1) // 2
@@ -162,6 +173,10 @@ class TableSeat:
         then()
         return True
 
+    def after_step(self, do: Callable[[], object], /) -> None:
+        """Nothing else can fail."""
+        do()
+
     def recover(
         self, _region: str, _lost: str, target: LocalState, args: StepArgs, then: Callable[[], None], /
     ) -> bool:
@@ -178,7 +193,8 @@ class TableSeat:
         """Only machines keep that."""
 
     def trouble(self, kind: str, why: str, error: Exception | None, /) -> None:
-        """Only machines keep that."""
+        """Only machines show that."""
+        self.troubles += ((kind, why, error),)
 
     def end(self, state: str, _why: str, /) -> None:
         """Stay in the exit, or leave what was entered last."""

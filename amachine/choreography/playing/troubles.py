@@ -45,14 +45,17 @@ DONE = "done"
 class Troubles:
     """Of one player."""
 
-    __slots__ = ("_gone", "_mourned", "council", "patience", "player")
+    __slots__ = ("_gone", "council", "mourned", "patience", "player", "restarts")
 
     def __init__(self, player: Player, understudies: Understudies | None) -> None:
         self.player: Player = player
         self.council: Council | None = Council(player, understudies) if player.script.regions else None
+        self.restarts: Council | None = self.council if player.table.machine.restart else None
+        """That, where the role may have to go back to the start of a region."""
         self.patience: Patience = Patience(player)
         self._gone: list[Peer] = []
-        self._mourned: set[str] = set()  # whose loss the seat knows
+        self.mourned: set[str] = set()
+        """Whose loss the seat knows."""
 
     # Peers.
 
@@ -107,7 +110,7 @@ class Troubles:
     def back(self, peer: Peer, epoch: int) -> None:
         """A peer is there again, with a new player."""
         self._gone.remove(peer)
-        self._mourned.discard(peer.name)
+        self.mourned.discard(peer.name)
         peer.gone, peer.left, peer.returning, peer.since = None, False, False, epoch
         self.player.seat.peer_up(peer.name)
 
@@ -115,14 +118,18 @@ class Troubles:
         """See whether somebody is gone whom the role still needs, and stop if so. Whether it did."""
         if not self._gone or self.player.ended is not None:
             return False
-        here = self.player.present
         for peer in self._gone:
-            if peer.name not in here.needs or peer.speaks(self.player.epoch):
-                continue
-            if not peer.left or (not here.exits and self._nobody_speaks(here)):
+            if self.misses(peer):
                 self._miss(peer)
                 return True
         return False
+
+    def misses(self, peer: Peer) -> bool:
+        """Whether that peer is gone, and the role needs more of it than it has said."""
+        here = self.player.present
+        if peer.gone is None or peer.name not in here.needs or peer.speaks(self.player.epoch):
+            return False
+        return not peer.left or (not here.exits and self._nobody_speaks(here))
 
     def _nobody_speaks(self, here: LocalState) -> bool:
         """It waits, and nobody whom it waits for has anything more to say.
@@ -144,13 +151,13 @@ class Troubles:
         """A peer is gone without whom the role cannot go on."""
         if self.council is not None and (self.council.is_open or self.council.provides(peer.name)):
             self._mourn(peer)
-            self.council.learn({peer.name: peer.gone or ""})
+            self.council.miss(peer)
         else:
             self.stop_without(peer)
 
     def _mourn(self, peer: Peer) -> None:
-        if peer.name not in self._mourned:
-            self._mourned.add(peer.name)
+        if peer.name not in self.mourned:
+            self.mourned.add(peer.name)
             if peer.left:  # it thinks that it was through with its part
                 self._see_lost(peer, needed=True)
             self.player.seat.peer_lost(peer.name, peer.gone or "")

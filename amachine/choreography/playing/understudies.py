@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from amachine.choreography.playing.doing import failure_of, plainly
+
 if TYPE_CHECKING:
+    from amachine.choreography.playing.agreement import Start
     from amachine.choreography.playing.player import Player
+    from amachine.choreography.playing.starts import Kept
 
 __all__ = ["MOST", "LocalUnderstudies"]
 
@@ -29,12 +33,14 @@ class LocalUnderstudies:
         self._makers = makers
         self._players = players
         self._recast = recast
-        self._kept: dict[tuple[str, str], object] = {}
+        self._kept: dict[tuple[str, str], tuple[Kept, ...]] = {}
         self._times: dict[str, int] = {}
 
-    def has(self, role: str, region: str, /) -> bool:
-        """Whether somebody can go on for a lost role, from the start of a region."""
-        return role in self._makers and (role, region) in self._kept and self._times.get(role, 0) < MOST
+    def starts(self, role: str, region: str, /) -> tuple[Start, ...]:
+        """From which starts of a region somebody can go on for a lost role."""
+        if role not in self._makers or self._times.get(role, 0) >= MOST:
+            return ()
+        return tuple(each.start for each in self._kept.get((role, region), ()))
 
     def may_return(self, _role: str, /) -> bool:
         """Nobody comes back by himself: he was in this process."""
@@ -46,29 +52,36 @@ class LocalUnderstudies:
     def settled(self) -> None:
         """Nobody was expected."""
 
-    def keep(self, role: str, region: str, data: object, /) -> None:
+    def keep(self, role: str, region: str, kept: Sequence[Kept], /) -> None:
         """What a role would go on from, at the start of a region."""
-        self._kept[role, region] = data
+        self._kept[role, region] = tuple(kept)
 
     def forget(self, role: str, region: str, /) -> None:
         """A role has left a region."""
         self._kept.pop((role, region), None)
 
-    def begin(self, role: str, region: str, epoch: int, /) -> None:
+    def begin(self, role: str, region: str, number: int, epoch: int, /) -> None:
         """Have a lost role played by an understudy."""
         old = self._players[role]
         old.vanish("an understudy goes on")
         self._times[role] = self._times.get(role, 0) + 1
         me: Any = None
         failure: Exception | None = None
+        kept = {at: each for (whose, at), each in self._kept.items() if whose == role}
+        data = next(each.data for each in kept[region] if each.start.number == number)
         try:
-            me = self._makers[role]()
+            me = plainly("what makes it", self._makers[role])
             if hasattr(me, "restore"):
-                me.restore(self._kept[role, region])
-        except Exception as error:  # noqa: BLE001  # it is the user's function, and ends the role as any other would
-            failure = error
+                plainly("restore", me.restore, data)
+        except BaseException as error:  # they are the user's functions, and end the role as any other would
+            failure = failure_of(error)
+            if failure is None:
+                raise
             self._times[role] = MOST
         new = self._recast(role, me, epoch)
+        if new.troubles.council is not None:
+            new.troubles.council.starts.take_over(kept)
+            new.troubles.council.starts.go_back(region, number)
         new.begin(old.ground, at=new.table.machine.restart[region])
         for name, other in self._players.items():
             if name != role and other.ended is not None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from amachine.choreography.playing.doing import failure_of
 from amachine.choreography.playing.events import Event, StageTracer, Step, outline
 from amachine.tracers.base import HOOKS, Tracer
 
@@ -40,16 +41,20 @@ class Watchers:
         for tracer in tuple(self._tracers):
             try:
                 tracer.stage_event(event)
-            except Exception:  # noqa: BLE001  # whatever it is, what is watched goes on
-                self._detach(tracer)
+            except BaseException as error:  # whatever it is, what is watched goes on
+                self._drop(tracer)
+                if failure_of(error) is None:
+                    raise
+                _log_failure(tracer)
 
     def failed(self) -> Callable[[Event], None] | None:
         """Detach the tracer whose method `hook` is, for it has just raised. Returns the new one."""
-        self._detach(self._tracers[0])
+        tracer = self._tracers[0]
+        self._drop(tracer)
+        _log_failure(tracer)
         return self.hook
 
-    def _detach(self, tracer: StageTracer) -> None:
-        _log.exception("the tracer %r failed, and was detached", tracer)
+    def _drop(self, tracer: StageTracer) -> None:
         self._tracers.remove(tracer)
         self.hook = self._hook()
 
@@ -73,6 +78,10 @@ class Watchers:
     def _stepped(self, player: Player, step: Give | Take, seq: int, data: Any) -> None:
         shown = outline(player.role, player.state.local.name, step)
         self.see(Step(player.session, *shown, seq, player.lamport, player.epoch, data))
+
+
+def _log_failure(tracer: StageTracer) -> None:
+    _log.exception("the tracer %r failed, and was detached", tracer)
 
 
 def _looks(tracer: StageTracer) -> bool:

@@ -17,6 +17,7 @@ from amachine.choreography.canonical import fingerprint
 from amachine.choreography.check import knowledge
 from amachine.choreography.diagnostics import Level
 from amachine.choreography.knowledge.frequency import frequencies
+from amachine.choreography.playing.agreement import company
 from amachine.choreography.project import project_all
 from amachine.choreography.seeing.steps import after, chooses, hears
 from amachine.choreography.seeing.titles import saying, scene_name, titles
@@ -150,6 +151,20 @@ class _Explanation:
             rows = [(f"without {lost}", f"then {self.title(next)}") for lost, next in region.on_lost]
             rows += [("starts again", "with somebody else in that role")] if region.restart else []
             yield from _table(rows, self.width, "    ")
+        if regions:
+            yield from self._channels()
+
+    def _channels(self) -> Iterator[str]:
+        """Those that a role would not need if nobody were ever lost."""
+        rows: list[tuple[str, str]] = []
+        for role, local in project_all(self.script).items():
+            others = company(self.script, role, restarts=True)
+            rows += [
+                (f"{role}: {peer}", f"when {why}") for peer, why in others.items() if peer not in local.peers
+            ]
+        if rows:
+            yield "  Over channels, a role needs these too, to agree with the others:"
+        yield from _table(rows, self.width, "    ")
 
     def _cost(self) -> Iterator[str]:
         script, times = self.script, self.times

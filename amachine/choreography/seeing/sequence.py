@@ -189,8 +189,10 @@ def _note(event: RoleLost | EpochBegun | FrameDropped | RoleEnded) -> Note:
             mood = Mood.BAD if event.needed else Mood.NEWS
             return Note(event.role, f"{event.lost} is lost{needed}: {event.why}", mood)
         case EpochBegun():
-            start = f"epoch {event.epoch}: {event.region} goes on without {event.lost}, at {event.state}"
-            return Note(event.role, start)
+            how = f"goes on without {event.lost}, at {event.state}"
+            if event.restart:
+                how = ", with another ".join(["starts again", *event.back])
+            return Note(event.role, f"epoch {event.epoch}: {event.region} {how}")
         case FrameDropped():
             what = f"{scene_name(event.frame.scene)}.{event.frame.label}"
             return Note(event.role, f"{what} from {event.peer} is dropped: {event.why}")
