@@ -7,10 +7,42 @@ from typing import Any, TypeAlias
 
 import attrs
 
-__all__ = ["Act", "Acts", "Answer", "Memory", "Part"]
+from amachine.errors import HandlerError
+
+__all__ = ["Act", "Acts", "Answer", "GaveWrong", "Memory", "Part", "Words", "what_failed"]
 
 Answer: TypeAlias = tuple[str, Any]
 """What `send` gives back: the label of the branch that was chosen, and what goes along (None where nothing does)."""
+
+
+class Words(str):
+    """How a function is named to people, if not by its scene; it carries this as `words`. Made by whoever reads a notation."""
+
+    __slots__ = ()
+
+    def at(self, error: BaseException) -> str:  # noqa: ARG002  - of those that can tell
+        """The part of the function that raised an error, where that can be told."""
+        return str(self)
+
+
+class GaveWrong(HandlerError, TypeError):
+    """What an operation gave back is not what the script takes it for. The text says all of it, the operation first.
+
+    It goes to the other roles, too, and so shows nothing of what was given but its class; that itself is `got`.
+    """
+
+    def __init__(self, message: str, *, handler: str, got: object = None) -> None:
+        super().__init__(message, handler=handler)
+        self.got = got
+
+
+def what_failed(function: str, error: BaseException) -> str:
+    """The sentence for a function that has raised."""
+    said = str(error)
+    if isinstance(error, GaveWrong):
+        return said
+    where = function.at(error) if isinstance(function, Words) else function
+    return f"{where} raised {type(error).__name__}{f': {said}' if said else ''}"
 
 
 class Memory(dict[str, Any]):

@@ -37,6 +37,8 @@ class Take:
     """It only tells that the branch was chosen: no handler is called."""
     next: str
     """The name of a state of the same role."""
+    names: tuple[str, ...] = ()
+    """What the script calls the payload."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -58,6 +60,7 @@ class Give:
     next: str
     after: float | None = None
     weight: float = 1.0
+    names: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from amachine.errors import nearest
 if TYPE_CHECKING:
     from amachine.choreography.script import Script
 
-__all__ = ["End", "Engine", "Policy", "see_options", "see_profile"]
+__all__ = ["End", "Engine", "Policy", "one_of", "see_options", "see_profile"]
 
 Policy: TypeAlias = Literal["auto", "all", "declared"]
 """Who is told of choices: those who need it; everybody; nobody but whom the author named."""
@@ -36,9 +36,9 @@ def see_options(
     engine: object = "table",
 ) -> None:
     """Errors: `TypeError` for what is of no use there, `ValueError` for values that there are not."""
-    _one_of("end", end, get_args(End))
-    _one_of("inform", inform, get_args(Policy))
-    _one_of("engine", engine, get_args(Engine))
+    one_of("end", end, get_args(End))
+    one_of("inform", inform, get_args(Policy))
+    one_of("engine", engine, get_args(Engine))
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name={name!r}: a name is a text")
     for each in informs:
@@ -76,7 +76,8 @@ def _see_numbers(profile: Any) -> None:
             )
 
 
-def _one_of(name: str, given: object, known: tuple[str, ...]) -> None:
+def one_of(name: str, given: object, known: tuple[str, ...]) -> None:
+    """Errors: `ValueError`, with the nearest."""
     if given not in known:
         raise ValueError(
             f"{name}={given!r}{nearest(str(given), known)}: there are {', '.join(map(repr, known))}"

@@ -240,11 +240,19 @@ class _Projection:
             if edge.sender == self.role:
                 told = self._informed(edge, leader.lost)
                 give = Give(
-                    *edge.key, branch.payload, branch.to, told, next, after=branch.after, weight=branch.weight
+                    *edge.key,
+                    branch.payload,
+                    branch.to,
+                    told,
+                    next,
+                    branch.after,
+                    branch.weight,
+                    branch.names,
                 )
                 gives.append(give)
             else:
-                take = Take(edge.sender, *edge.key, branch.payload, self.role not in branch.to, next)
+                informs = self.role not in branch.to
+                take = Take(edge.sender, *edge.key, branch.payload, informs, next, branch.names)
                 takes.append(take)
         following = [*(take.next for take in takes), *(give.next for give in gives)]
         return LocalState(

@@ -49,6 +49,8 @@ class BranchDef:
     ignored: bool = False
     """Nobody is meant to do anything with the payload."""
     place: Place | None = attrs.field(default=None, eq=False)
+    names: tuple[str, ...] = attrs.field(default=(), eq=False)
+    """What a script function calls the payload, such as its parameter: tracers know secrets by names."""
 
 
 @attrs.frozen

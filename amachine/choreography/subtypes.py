@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import typing_extensions
 
-__all__ = ["fits", "is_protocol", "missing"]
+__all__ = ["fits", "is_protocol", "missing", "of_instances"]
 
 _PROMOTED: dict[Any, tuple[type, ...]] = {float: (int,), complex: (int, float)}
 """As type checkers have it: where a float is asked for, an int will do."""
@@ -42,7 +42,7 @@ def missing(given: type, protocol: Any) -> tuple[str, ...]:
         return ()
     asked = typing_extensions.get_protocol_members(protocol)
     absent = [name for name in asked if not hasattr(given, name)]
-    return tuple(sorted(set(absent).difference(_of_instances(given)))) if absent else ()
+    return tuple(sorted(set(absent).difference(of_instances(given)))) if absent else ()
 
 
 def is_protocol(kind: Any) -> bool:
@@ -90,7 +90,7 @@ def _is_union(kind: Any) -> bool:
     return typing.get_origin(kind) in {typing.Union, types.UnionType}
 
 
-def _of_instances(kind: type) -> Iterator[str]:
+def of_instances(kind: type) -> Iterator[str]:
     """The names that instances have though their class has not: what is annotated, and what methods assign."""
     for base in kind.__mro__:
         yield from vars(base).get("__annotations__", ())

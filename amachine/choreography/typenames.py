@@ -17,7 +17,7 @@ from typing import Any, cast, get_args, get_origin
 import attrs
 import msgspec
 
-__all__ = ["Opaque", "is_common", "payload_name", "payload_of", "payload_schema"]
+__all__ = ["Opaque", "is_common", "kind_of", "payload_name", "payload_of", "payload_schema"]
 
 NAME_LIMIT = 1000
 """Characters of a name that is looked up: no type has a longer one."""
@@ -42,6 +42,14 @@ class Opaque:
 
     def __str__(self) -> str:
         return self.name
+
+
+def kind_of(value: object) -> str:
+    """What a value is, for people, and nothing of what is in it: `a str`, `an Order`, `None`."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[:1] in 'AEIOaeio' else 'a'} {name}"
 
 
 def payload_name(payload: Any, *, full: bool = False) -> str:

@@ -16,7 +16,7 @@ from amachine.choreography.diagnostics import ChoreographyError, Diagnostic, Lev
 from amachine.choreography.options import End, Engine, Policy, see_options, see_profile
 from amachine.choreography.places import caller
 from amachine.choreography.project import project
-from amachine.choreography.reading import Reading
+from amachine.choreography.reading import Needs, Reading
 from amachine.choreography.scenes import reader as scenes
 from amachine.choreography.script import Inform, Script
 
@@ -146,6 +146,7 @@ class Choreography:
         self.script: Script = script
         self.acts: Acts = reading.acts
         self.roles: Mapping[str, type] = reading.roles
+        self.needs: Mapping[str, Needs] = reading.needs
         self.diagnostics: tuple[Diagnostic, ...] = tuple(found)
         self.patience = patience
         self.codec = codec
@@ -236,8 +237,7 @@ class Choreography:
     ) -> Play:
         """A session of all roles in this process, which runs while its `async with` lasts; it can be looked at, and into.
 
-        `cast` says who plays what. The options are those of `amachine.choreography.Play`. Errors: `LookupError` when
-        the cast lacks a role, or names one that there is not.
+        `cast` says who plays what. Options and errors are those of `amachine.choreography.Play`.
         """
         from amachine.choreography.playing.play import Play
 
@@ -268,7 +268,7 @@ class Choreography:
         """Play a whole session in this process, and say how it ended. Options: as those of `play`.
 
         Errors: `PlayFailed` when a role did not come to an exit, unless `raise_errors` is False; its cause is what a function
-        raised. `LookupError` as `play` has it.
+        raised. `LookupError` and `TypeError` as `play` has them.
         """
         from amachine.choreography.playing.endings import PlayFailed
 
@@ -301,13 +301,20 @@ class Choreography:
 
         Every function is a plain one, and nobody is lost. `wire` encodes and decodes every payload on its way, as if the roles
         were far apart. `keep` is how many failures are kept with their errors and casts. Errors: `ValueError` where the
-        choreography cannot be played so; `LookupError` for a cast that lacks a role.
+        choreography cannot be played so; `LookupError` and `TypeError` for a cast, as `play` has them.
         """
+        from amachine.choreography.playing.casting import checked
         from amachine.choreography.playing.stage import run_many
 
         own = {self.role_name(role): each for role, each in (machines or {}).items()}
         return await run_many(
-            self.tables, casts, engine=engine, machines=own, tracers=tracers, wire=wire, keep=keep
+            self.tables,
+            checked(self, casts),
+            engine=engine,
+            machines=own,
+            tracers=tracers,
+            wire=wire,
+            keep=keep,
         )
 
     def join(

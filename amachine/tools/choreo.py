@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import shutil
 import sys
@@ -272,10 +273,10 @@ an exit, else 1."""
         "--wire", action="store_true", help="encode and decode every payload, as if it travelled"
     )
     parser.add_argument(
-        "--patience", metavar="S", type=float, help="seconds that a role waits before it gives up"
+        "--patience", metavar="S", type=_seconds, help="seconds that a role waits before it gives up"
     )
     parser.add_argument(
-        "--timeout", metavar="S", type=float, help="seconds after which the session is reported and left"
+        "--timeout", metavar="S", type=_seconds, help="seconds after which the session is reported and left"
     )
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the `random` module, set before all")
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio", help="(%(default)s)")
@@ -313,6 +314,16 @@ other program."""
         "--limit", metavar="N", type=_number, help="the last N messages of a session (drawn: 400; text: all)"
     )
     parser.add_argument("-o", dest="out", metavar="FILE", type=Path, help="write it to this file")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:  # false of what is no number, too
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
 
 
 def _number(text: str) -> int:

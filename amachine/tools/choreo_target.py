@@ -18,6 +18,7 @@ from amachine.choreography.canonical import parse
 from amachine.choreography.check import structure
 from amachine.choreography.diagnostics import ChoreographyError, Diagnostic, Level
 from amachine.choreography.functions.scripted import ScriptFunction
+from amachine.choreography.playing.casting import check_cast
 from amachine.choreography.reading import Reading
 from amachine.choreography.scenes.reader import read
 from amachine.choreography.scenes.templates import is_scene
@@ -144,6 +145,10 @@ def cast_of(whole: Choreography, target: str | None) -> Mapping[Any, Any]:
         given = given() if callable(given) else given
     if not isinstance(given, Mapping):
         raise NotFound(f"{target} gives no mapping of roles to objects, but {type(given).__name__}")
+    try:
+        check_cast(whole, given)  # pyright: ignore[reportUnknownArgumentType]
+    except TypeError as error:
+        raise NotFound(str(error).replace("\n", "; ")) from None
     return given  # pyright: ignore[reportUnknownVariableType]
 
 

@@ -464,3 +464,12 @@ def test_progress_is_one_line_that_goes_away() -> None:
     progress.close()
     lines = out.getvalue().split("\r\033[K")
     assert lines == ["", "1 steps  Ann Await", "1 steps  Ann Await  Ben…", "1 steps  Ann Done  Ben …", ""]
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "soon"])
+def test_seconds_that_are_none_are_refused(
+    seconds: str, app: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in ("--patience", "--timeout"):
+        assert run("run", f"{app}:Say", option, seconds) == 2
+        assert f"{option}: {seconds!r} is no number of seconds above 0" in capsys.readouterr().err

@@ -281,3 +281,10 @@ def test_asking_whether_a_type_can_travel_loads_neither_pydantic_nor_a_socket() 
         "assert not {'pydantic', 'asyncio', 'trio'} & sys.modules.keys(), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_what_pydantic_refuses_is_told_by_place_and_without_the_value() -> None:
+    decode = STANDARD.decoder(Model)
+    with pytest.raises(ValueError, match="n: Input should be a valid integer") as caught:
+        decode(b'{"password": "hunter2", "name": ["hunter2"], "n": "hunter2", "size": "hunter2"}')
+    assert "hunter2" not in str(caught.value)

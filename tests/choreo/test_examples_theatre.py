@@ -225,7 +225,7 @@ async def test_whoever_dies_the_others_end_and_say_so(role: str, engine: str) ->
 
 def test_a_reviewer_who_sleeps_is_reported_and_woken() -> None:
     text = printed("code_review")
-    assert "author and ci wait for reviewer: its ReviewJudgeReviewer.send has not returned for" in text
+    assert "author and ci wait for reviewer: reviewer.judge() has not returned for" in text
     assert "  ci->>author: ReviewCheckCi.Red 'AssertionError: Hello-World'\n" in text
     assert "Overdue:2>" in text  # it was entered once, and went with the answer
     assert max(map(len, text.partition("sequenceDiagram")[2].partition("\n\n")[0].splitlines())) <= 80

@@ -239,6 +239,23 @@ MISTAKES: dict[str, list[tuple[int, str, str]]] = {
     "b.count()": [(1, "AMC309", "cannot be called")],
     "a.size = b.count": [(1, "AMC309", "can only be read")],
     "a.go = b.ready": [(1, "AMC309", "is an operation")],
+    "b.take(a.add)": [(1, "AMC309", "a.add is an operation, and no value | call it: `a.add(…)`")],
+    "b.ready = a.go": [(1, "AMC309", "a.go is an operation, and no value | call it: `a.go()`")],
+    "a.name = b.fine\nb.take(1)": [(1, "AMC309", "call it: `b.fine()`")],
+    "if a.go: b.take(1)": [(1, "AMC309", "call it: `a.go()`")],
+    "while not a.go: b.take(1)": [(1, "AMC309", "call it: `a.go()`")],
+    "if a.count and a.go: b.take(1)": [(1, "AMC309", "call it: `a.go()`")],
+    "match a.judge:\n    case Verdict.GOOD: b.take(1)\n    case _: b.take(2)": [
+        (1, "AMC309", "call it: `a.judge()`")
+    ],
+    "x = a.go\nb.take(1)\nb.ready = x": [(1, "AMC309", "call it: `a.go()`")],
+    "b.write(f'{a.go} {a.name.upper}')": [
+        (1, "AMC309", "a.go is an operation"),
+        (1, "AMC309", "a.name.upper is an operation, and no value"),
+    ],
+    "b.take(a.add(a.add))": [(1, "AMC309", "a.add is an operation")],
+    "b.take(a.add(b.take))": [(1, "AMC309", "call it: `b.take(…)`"), (1, "AMC305", "gives a nothing")],
+    "a.go\nb.take(1)": [(1, "AMC309", "call it: `a.go()`")],
     "match a.read():\n    case Text(w, x): b.write(w)": [(2, "AMC309", "2 parts in a row, of 1")],
     "match a.read():\n    case Verdict(): b.take(1)": [(2, "AMC309", "never is what is matched")],
     "match a.read():\n    case Text(w): b.take(w)": [(2, "AMC309", "'n' is int, but w is str")],
@@ -268,6 +285,72 @@ def test_each_mistake_is_told_at_its_line(body: str) -> None:
     assert [(line, code) for line, code, _ in found] == [(line, code) for line, code, _ in expected], found
     for (_, _, text), (_, _, fragment) in zip(found, expected, strict=True):
         assert fragment in text
+
+
+CALLED_BACK = """
+from collections.abc import Callable
+class Caller(Protocol):
+    count: int
+    def rank(self, n: int, /) -> int: ...
+    def items(self) -> list[int]: ...
+    def most(self, by: Callable[[int], int], /) -> int: ...
+    def any(self, by, /) -> int: ...
+    def maybe(self) -> int | None: ...
+    def either(self) -> int | str: ...
+    def many(self) -> list[int] | None: ...
+    def text(self) -> Text | None: ...
+class Taker(Protocol):
+    count: int
+    def take(self, n: int, /) -> None: ...
+    def all(self, n: list[int], /) -> None: ...
+    def text(self, words: Text, /) -> None: ...
+"""
+
+
+def told_of(body: str) -> list[str]:
+    """All that is said of a script of two such roles."""
+    head = f"{CALLED_BACK}@choreography\ndef f(a: Caller, b: Taker) -> None:\n"
+    return [
+        f"{each.code} {each.text} | {each.hint}"
+        for each in written(head + textwrap.indent(body, "    ")).check()
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "b.take(a.most(a.rank))",
+        "b.take(a.any(a.rank))",
+        "b.take(len(sorted(a.items(), key=a.rank)))",
+        "b.take(len([rank for rank in map(a.rank, a.items())]))",
+    ],
+)
+def test_a_role_may_hand_its_own_operations_to_what_it_calls(body: str) -> None:
+    assert told_of(body) == []
+
+
+NARROWED = {
+    "b.take(a.maybe())": ("a.maybe()", "int | None", "int", "None"),
+    "x = a.maybe()\nif x is not None:\n    b.take(x)": ("x", "int | None", "int", "None"),
+    "b.count = a.either()": ("a.either()", "int | str", "int", "_"),
+    "b.all(a.many())": ("a.many()", "list[int] | None", "list", "None"),
+    "b.text(a.text())": ("a.text()", "Text | None", "Text", "None"),
+}
+
+
+@pytest.mark.parametrize("body", NARROWED)
+def test_what_is_sent_of_a_union_is_told_apart_by_a_match_and_by_no_if(body: str) -> None:
+    value, kind, cls, rest = NARROWED[body]
+    (said,) = told_of(body)
+    assert said.startswith("AMC309 b.")
+    assert f"{value} is " in said
+    assert kind in said
+    hint = f"`match {value}:`, `case {cls}() as n: …`, `case {rest}: …`"
+    assert said.endswith(f" | an `if` does not narrow it, a `match` does: {hint}")
+    send = body.splitlines()[-1].strip().replace(value, "n")
+    mended = f"match {value}:\n    case {cls}() as n:\n        {send}\n    case {rest}:\n        b.take(1)"
+    first = "" if value != "x" else "x = a.maybe()\n"
+    assert told_of(first + mended) == [], "the hint helps"
 
 
 NAMESAKES = {

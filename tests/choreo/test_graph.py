@@ -6,6 +6,7 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -330,3 +331,10 @@ def test_what_graphviz_says_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_an_empty_box_is_not_drawn() -> None:
     script = attrs.evolve(sendfile(), regions=shop().regions)
     assert not graph_of(script).boxes
+
+
+def test_a_direction_that_there_is_not_is_named() -> None:
+    graph: Any = graph_of(pingpong())
+    for draw in (graph.mermaid, graph.dot):
+        with pytest.raises(ValueError, match="direction='UP': there are 'TB', 'LR', 'BT', 'RL'"):
+            draw(direction="UP")

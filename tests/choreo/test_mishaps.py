@@ -299,7 +299,7 @@ async def test_a_plain_function_that_cancels_the_task_of_all_cancels_nobody() ->
         task.cancel()
 
     async def wait(_: Actor) -> None:
-        await anyio.sleep(10)
+        await anyio.sleep(0.05)
 
     actors = cast(one().roles, a={"Say.send": cancel}, b={"Say.on_word": wait})
     ends = await played(Play(acted(one()), actors))

@@ -400,7 +400,7 @@ async def test_a_role_that_cannot_tell_the_end_is_done_when_its_peers_have_said_
     [
         (("nonsense", None), "Ping.send raised SentWrong: AMC502"),
         (("ping", "text"), "the branch carries int"),
-        (7, "alice answered 7"),
+        (7, "alice answered an int"),
     ],
 )
 async def test_a_wrong_answer_ends_the_role_and_everybody_hears_of_it(answer: Any, text: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from amachine.choreography.acting import Act, Answer
 from amachine.choreography.diagnostics import ChoreographyError
-from amachine.choreography.playing.fitting import check_of, exact_class
+from amachine.choreography.playing.fitting import check_of, exact_class, misfit
 from amachine.choreography.playing.tables import GO_ON, RoleState, SentWrong, Tables
 from amachine.choreography.reading import Reading
 from amachine.choreography.whole import Choreography
@@ -106,13 +106,13 @@ WRONG: list[tuple[Any, str, str]] = [
     (None, "", "alice answered None; it must return self.ping(…) or self.next()"),
     (("pong", 1), "pong", "a branch 'pong', which this scene does not have"),
     (("nxt", None), "nxt", "(did you mean 'next'?)"),
-    (("ping",), "", "alice answered ('ping',) (tuple)"),
-    (("ping", 1, 2), "", "('ping', 1, 2) (tuple)"),
-    ("ping", "", "'ping' (str)"),
-    (([], 1), "", "([], 1) (tuple)"),
-    (("ping", "one"), "ping", "alice sent 'one' (str), but the branch carries int"),
+    (("ping",), "", "alice answered a tuple; it must"),
+    (("ping", 1, 2), "", "a tuple; it must"),
+    ("ping", "", "alice answered a str"),
+    (([], 1), "", "answered a tuple"),
+    (("ping", "one"), "ping", "alice sent a str, but the branch carries int"),
     (("ping", None), "ping", "alice sent None, but the branch carries int"),
-    (("next", 5), "next", "alice sent 5 (int), but the branch carries nothing"),
+    (("next", 5), "next", "alice sent an int, but the branch carries nothing"),
     (coroutine, "", "a coroutine, where only plain functions are called"),
 ]
 
@@ -135,13 +135,14 @@ def test_a_wrong_answer_is_an_error_that_names_scene_role_and_what_was_expected(
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-def test_what_cannot_be_shown_is_a_wrong_answer_all_the_same() -> None:
+def test_nothing_of_a_wrong_answer_is_shown_but_its_class() -> None:
     class Broken:
         def __repr__(self) -> str:
             raise OSError
 
-    with pytest.raises(SentWrong, match=r"cannot be shown \(OSError\)"):
-        acting("alice").chosen(Broken())
+    for answer in (Broken(), ("ping", Broken())):
+        with pytest.raises(SentWrong, match=r"alice (answered|sent) a Broken[,;]"):
+            acting("alice").chosen(answer)
 
 
 T = TypeVar("T")
@@ -235,3 +236,25 @@ def test_a_named_type_stands_for_what_it_names() -> None:
     exec("type Pair = tuple[int, int]", space)
     assert check_of(space["Pair"])((1, 2))
     assert not check_of(space["Pair"])((1, "2"))
+
+
+MISFITS: list[tuple[Any, Any, str]] = [
+    (int, "hunter2", "a str"),
+    (list[int], [1, "hunter2"], "a list with a str at [1]"),
+    (list[tuple[int, str]], [(1, "a"), (2, 3)], "a list with an int at [1][1]"),
+    (tuple[int, ...], (1, None), "a tuple with None at [1]"),
+    (tuple[int, str], (1,), "a tuple"),
+    (dict[str, list[int]], {"a": [1], "b": ["hunter2"]}, "a dict with a str at .values()[0]"),
+    (dict[str, int], {3: 3}, "a dict with an int at .keys()"),
+    (set[int], {"hunter2"}, "a set with a str at [0]"),
+    (Annotated[list[int], "few"], ["hunter2"], "a list with a str at [0]"),
+    (int | None, "hunter2", "a str"),
+    (Literal["yes", "no"], "hunter2", "a str"),
+    (int, OSError(), "an OSError"),
+]
+
+
+@pytest.mark.parametrize(("payload", "value", "said"), MISFITS, ids=[str(n) for n in range(len(MISFITS))])
+def test_what_does_not_fit_is_told_by_classes_and_the_way_there(payload: Any, value: Any, said: str) -> None:
+    assert not check_of(payload)(value)
+    assert misfit(payload, value) == said

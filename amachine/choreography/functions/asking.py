@@ -6,23 +6,29 @@ What is wrong is told; nothing is read otherwise because of it.
 from __future__ import annotations
 
 import ast
+import collections.abc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 from amachine.choreography.diagnostics import Diagnostic
 from amachine.choreography.functions.expressions import Types
-from amachine.choreography.functions.kinds import UNKNOWN, fits, literal, named
+from amachine.choreography.functions.kinds import UNKNOWN, fits, literal, named, options
 from amachine.choreography.functions.offers import Offer, members, offer_of
 from amachine.choreography.functions.sources import MISSING, Trouble
+from amachine.choreography.functions.subjects import root_of
 from amachine.errors import nearest
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from amachine.choreography.functions.sources import Source
     from amachine.choreography.functions.subjects import Context, Subject, Where
 
 __all__ = ["Asking", "Teller"]
 
 Teller = Callable[[Diagnostic], None]
+
+_CALLABLE: Any = collections.abc.Callable
 
 
 class Asking:
@@ -36,6 +42,8 @@ class Asking:
         self.wrong: set[int] = set()
         """The lines of which something was told."""
         self.is_script = is_script
+        self.parameters: dict[ast.AST, str] = {}
+        """By an argument, and by all that is in it, the name of the parameter that gets it."""
 
     def told(self, node: ast.AST, code: str, text: str, hint: str = "", role: str | None = None) -> None:
         """Tell what is wrong with a part of the function."""
@@ -83,6 +91,24 @@ class Asking:
         if expr.attr not in members(owner) and not hasattr(owner, expr.attr):
             self._not_offered(expr, owner, None)
 
+    def see_no_operation(self, expr: ast.expr, where: Where) -> bool:
+        """See that it is no operation, as what is not called must not be. Returns whether it is one, and that was told."""
+        signature = self._operation(expr, where)
+        if signature is None:
+            return False
+        text = ast.unparse(expr)
+        takes = any(each.default is each.empty for each in signature.parameters.values())
+        hint = f"call it: `{text}({'…' if takes else ''})`"
+        self.told(expr, "AMC309", f"{text} is an operation, and no value", hint)
+        return True
+
+    def _operation(self, expr: ast.expr, where: Where) -> Signature | None:
+        """What an operation takes; None for all else."""
+        if not isinstance(expr, ast.Attribute) or root_of(expr) in where.inner:
+            return None
+        offer = self.types(where.context).offer(expr)
+        return None if offer is None else offer.signature
+
     def _not_offered(self, expr: ast.Attribute, cls: type, role: str | None) -> None:
         what = cls.__name__ if role is None else f"{role}, a {cls.__name__},"
         text = f"{what} offers no {expr.attr!r}{nearest(expr.attr, members(cls))}"
@@ -119,22 +145,29 @@ class Asking:
         types = self.types(where.context)
         for word, value in bound.arguments.items():
             if isinstance(value, ast.expr):
-                self._see_argument(
-                    value, types.of(value), offer.hints.get(word, UNKNOWN), f"{text}: {word!r}"
-                )
+                self.parameters.update((each, word) for each in ast.walk(value))
+                wanted = offer.hints.get(word, UNKNOWN)
+                self._see_argument(value, types.of(value), wanted, f"{text}: {word!r}", where)
 
-    def _see_argument(self, expr: ast.expr, kind: Any, wanted: Any, what: str) -> None:
+    def _see_argument(self, expr: ast.expr, kind: Any, wanted: Any, what: str, where: Where) -> None:
+        if self._operation(expr, where) is not None:
+            if not fits(_CALLABLE, wanted):
+                self.see_no_operation(expr, where)
+            return
         if isinstance(expr, ast.Constant):
             kind = literal(expr.value)
-        if not fits(kind, wanted):
-            text = f"{what} is {named(wanted)}, but {ast.unparse(expr)} is {named(kind)}"
-            self.told(expr, "AMC309", text, "send what is asked for, or change the annotation")
+        if fits(kind, wanted):
+            return
+        text = f"{what} is {named(wanted)}, but {ast.unparse(expr)} is {named(kind)}"
+        hint = "send what is asked for, or change the annotation"
+        self.told(expr, "AMC309", text, _narrowing(ast.unparse(expr), kind, wanted) or hint)
 
-    def see_target(self, target: ast.expr, value: ast.expr, context: Context) -> None:
+    def see_target(self, target: ast.expr, value: ast.expr, where: Where) -> None:
         """See that what is assigned to may be, and that the value fits."""
         if not isinstance(target, ast.Attribute):
             return
-        offer = self.types(context).offer(target)
+        types = self.types(where.context)
+        offer = types.offer(target)
         if offer is None:
             return
         text = ast.unparse(target)
@@ -145,7 +178,7 @@ class Asking:
                 target, "AMC309", f"{text} can only be read", "declare it without property, Final or ClassVar"
             )
         else:
-            self._see_argument(value, self.types(context).of(value), offer.type, text)
+            self._see_argument(value, types.of(value), offer.type, text, where)
 
     def misfits(self, cls: type, wanted: type) -> str:
         """What a class lacks to play a role that asks for another, or nothing."""
@@ -166,3 +199,15 @@ class Asking:
             if mine.waits != theirs.waits and theirs.signature is not None:
                 return f"has {name}, but it {'has to be' if mine.waits else 'is not'} awaited"
         return ""
+
+
+def _narrowing(text: str, kind: Any, wanted: Any) -> str:
+    """How a value is sent that only may have the type that is asked for; nothing where none of its types is that."""
+    for each in options(kind):
+        cls = get_origin(each) or each
+        if isinstance(cls, type) and each is not UNKNOWN and fits(each, wanted):
+            others = [other for other in options(kind) if other is not each]
+            rest = "None" if others == [type(None)] else "_"
+            cases = f"`match {text}:`, `case {cls.__name__}() as n: …`, `case {rest}: …`"
+            return f"an `if` does not narrow it, a `match` does: {cases}"
+    return ""

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from amachine.choreography.acting import GaveWrong
 from amachine.choreography.functions.crossing import Emit
 from amachine.choreography.functions.flow import Edge, Exits, Target
 from amachine.choreography.functions.kinds import UNKNOWN
@@ -26,7 +27,8 @@ from amachine.choreography.functions.patterns import (
 )
 from amachine.choreography.functions.sources import Trouble
 from amachine.choreography.functions.speaking import Block, Item, Speaking
-from amachine.choreography.functions.subjects import Context, Where, about, root_of
+from amachine.choreography.functions.subjects import Context, Where, about, root_of, words_in
+from amachine.choreography.typenames import kind_of
 
 __all__ = ["Choosing"]
 
@@ -50,9 +52,8 @@ class Choosing(Speaking, ABC):
     def _boolean(self, test: ast.expr, yes: Target, no: Target, around: Block) -> Target:
         at = self._owner(test, around, "AMC302", "decides this")
         items: list[Item] = []
-        asked = self.crossing.rebuilt(
-            test, self._where(at, around, about(test, self.roles)), self._emitter(items)
-        )
+        where = attrs.evolve(self._where(at, around, about(test, self.roles)), use="decides")
+        asked = self.crossing.rebuilt(test, where, self._emitter(items))
         site = self._site(test, about(test, self.roles), at)
         edges = {"true": Edge("true", yes, site.place), "false": Edge("false", no, site.place)}
 
@@ -77,7 +78,9 @@ class Choosing(Speaking, ABC):
             names = binds(case.pattern, kind, self.source, self.crossing.told)
             inside = _with_names(around, names)
             guard = case.guard and self._guard(case.guard, at, inside)
-            edges[label] = self._branch(label, case, at, names, after, inside)
+            edge = edges[label] = self._branch(label, case, at, names, after, inside)
+            if len(edge.binding) == 1:  # several go with a name for each
+                edge.names = edge.binding + words_in(each.subject, self.roles) + _fields(case.pattern)
             binding[label] = tuple(names)
             cases.append((label, case.pattern, guard))
         patterns = [(case.pattern, case.guard is not None) for case in each.cases]
@@ -111,7 +114,8 @@ class Choosing(Speaking, ABC):
 
         if others:
             refuse(others[0], guard, self._where(at, inside, ""))
-        return self.crossing.rebuilt(guard, self._where(at, inside, ""), Emit(refuse))
+        where = attrs.evolve(self._where(at, inside, ""), use="decides")
+        return self.crossing.rebuilt(guard, where, Emit(refuse))
 
     def _branch(
         self,
@@ -242,6 +246,11 @@ class Choosing(Speaking, ABC):
         return self._linked(items, self._node(site, at, edges, choose, helpers=helpers))
 
 
+def _fields(pattern: ast.pattern) -> tuple[str, ...]:
+    """The names of the fields that a pattern takes apart."""
+    return tuple(word for node in ast.walk(pattern) for word in getattr(node, "kwd_attrs", ()))
+
+
 def _free_label(label: str, taken: Mapping[str, object]) -> str:
     number, plain = 1, label
     while label in taken:
@@ -267,7 +276,8 @@ def _rebound(node: ast.AST) -> str | None:
 
 def _uncovered(text: str) -> Callable[[object], Exception]:
     def error(value: object) -> Exception:
-        return TypeError(f"`{text}` gave {value!r}, which its annotation excludes: no case takes it")
+        why = "which its annotation excludes: no case takes it"
+        return GaveWrong(f"`{text}` gave {kind_of(value)}, {why}", handler=text, got=value)
 
     return error
 
@@ -277,8 +287,7 @@ def _labelling(labels: Mapping[tuple[type, object], str], text: str) -> Callable
         try:
             return labels[type(value), value]
         except (KeyError, TypeError):
-            raise TypeError(
-                f"`{text}` gave {value!r}, which its annotation excludes: no exit is named by it"
-            ) from None
+            why = "which its annotation excludes: no exit is named by it"
+            raise GaveWrong(f"`{text}` gave {kind_of(value)}, {why}", handler=text, got=value) from None
 
     return label_of

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import ast
 import copy
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import attrs
 
 from amachine.choreography.functions.asking import Asking
-from amachine.choreography.functions.sources import MISSING, bound_inside
-from amachine.choreography.functions.subjects import Context, Where, root_of
+from amachine.choreography.functions.giving import classes_of
+from amachine.choreography.functions.sources import BINDING, MISSING, bound_inside
+from amachine.choreography.functions.subjects import Context, Use, Where, root_of
 
 __all__ = ["Crossing", "Emit"]
 
@@ -69,7 +71,7 @@ class Crossing(Asking):
             root = root_of(expr)
             if root in self.roles and root not in inner:
                 return {root: None}
-        inner |= bound_inside(expr) if isinstance(expr, _BINDING) else frozenset()
+        inner |= bound_inside(expr) if isinstance(expr, BINDING) else frozenset()
         found: dict[str, None] = {}
         for child in ast.iter_child_nodes(expr):
             found |= self._homes(child, context, at, inner)
@@ -91,11 +93,21 @@ class Crossing(Asking):
                 hint = f"let {where.at} have it before, in a statement of its own, or decide with `if`"
                 text = f"{ast.unparse(expr)} would have to come from {home}, but it is not always evaluated"
                 raise self.trouble(expr, "AMC306", text, hint)
-            return emit.take(home, expr, where)
+            return emit.take(home, expr, attrs.evolve(where, use=""))
         return self.rebuilt(expr, where, emit)
 
     def rebuilt(self, expr: ast.expr, where: Where, emit: Emit) -> ast.expr:
         """The same, of an expression that its role evaluates itself, or that is made of several roles' values."""
+        use, where = where.use, attrs.evolve(where, use="")
+        if use != "handed over" and isinstance(getattr(expr, "ctx", None), ast.Load):
+            self.see_no_operation(expr, where)
+        new = self._rebuilt(expr, where, emit, use)
+        if use == "decides" and isinstance(expr, _GIVEN):
+            return self._deciding(new, expr, where)
+        return self._plain(new, expr, where) if isinstance(new, ast.Call) and use != "awaited" else new
+
+    def _rebuilt(self, expr: ast.expr, where: Where, emit: Emit, use: Use) -> ast.expr:
+        deciding: Use = "decides" if use == "decides" else ""
         match expr:
             case ast.Name():
                 self.see_name(expr, where)
@@ -112,20 +124,23 @@ class Crossing(Asking):
                     raise self.trouble(
                         expr, "AMC304", "await inside of a comprehension or lambda", _REFUSED_HINT
                     )
-                done = self.split(value, where, emit)
+                done = self.split(value, attrs.evolve(where, use="awaited"), emit)
                 return done if isinstance(done, ast.Await | ast.Name) else _like(ast.Await(done), expr)
             case ast.NamedExpr() | ast.Yield() | ast.YieldFrom():
                 what = "an assignment inside of an expression" if isinstance(expr, ast.NamedExpr) else "yield"
                 raise self.trouble(
                     expr, "AMC304", f"{what} is not part of the choreography subset", _REFUSED_HINT
                 )
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                decided = self.split(operand, attrs.evolve(where, use="decides"), emit)
+                return _like(ast.UnaryOp(expr.op, decided), expr)
             case ast.BoolOp(values=[first, *others]):
-                later = attrs.evolve(where, lazy=True)
-                parts = [self.split(first, where, emit), *(self.split(each, later, emit) for each in others)]
+                now, later = attrs.evolve(where, use=deciding), attrs.evolve(where, use=deciding, lazy=True)
+                parts = [self.split(first, now, emit), *(self.split(each, later, emit) for each in others)]
                 return _like(ast.BoolOp(expr.op, parts), expr)
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                later = attrs.evolve(where, lazy=True)
-                test = self.split(test, where, emit)
+                later = attrs.evolve(where, use=deciding, lazy=True)
+                test = self.split(test, attrs.evolve(where, use="decides"), emit)
                 parts = [self.split(each, later, emit) for each in (body, orelse)]
                 return _like(ast.IfExp(test, *parts), expr)
             case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
@@ -192,7 +207,7 @@ class Crossing(Asking):
                 func = self._mapped(func, where, emit)
         else:
             func = self.split(func, where, emit)
-        inside = attrs.evolve(where, about=name)
+        inside = attrs.evolve(where, about=name, use="handed over")
         call = self._mapped(_like(ast.Call(ast.Constant(None), expr.args, expr.keywords), expr), inside, emit)
         cast("ast.Call", call).func = func
         if offer is None or not offer.waits:
@@ -201,11 +216,63 @@ class Crossing(Asking):
             raise self.trouble(expr, "AMC304", "waiting inside of a comprehension or lambda", _REFUSED_HINT)
         return _like(ast.Await(call), expr)
 
+    # What is looked at while it plays. All of it is code, so that what is as annotated costs no call.
 
-_BINDING = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    def _plain(self, call: ast.expr, expr: ast.expr, where: Where) -> ast.expr:
+        """A call that is not awaited, with a look at whether that is right."""
+        if self._is_pythons_own(expr):
+            return call
+        classes = classes_of(self.types(where.context).of(expr))
+        if classes is None:
+            return call
+        if where.inner or len(classes) != 1:
+            return _asked(".plain", call, expr)
+        got = _like(ast.NamedExpr(ast.Name(".got", ast.Store()), call), expr)
+        if classes[0] is type(None):
+            test = _is(got, ast.Constant(None))
+        else:
+            of = ast.Attribute(got, "__class__", ast.Load())
+            test = _is(of, ast.Name(self.subject.word_for(classes[0]), ast.Load()))
+        value = ast.Name(".got", ast.Load())
+        return _like(ast.IfExp(test, value, _asked(".plain", value, expr)), expr)
+
+    def _deciding(self, value: ast.expr, expr: ast.expr, where: Where) -> ast.expr:
+        """What decides, with a look at whether it is True or False, where the annotation says so."""
+        if self.types(where.context).of(expr) is not bool or self._is_pythons_own(expr):
+            is_call = isinstance(value, ast.Call)
+            return self._plain(value, expr, where) if is_call else value
+        if where.inner:
+            return _asked(".decides", value, expr)
+        got = _like(ast.NamedExpr(ast.Name(".got", ast.Store()), value), expr)
+        again = ast.Name(".got", ast.Load())
+        is_false = ast.Compare(again, [ast.IsNot()], [ast.Constant(value=False)])
+        wrong = ast.BoolOp(ast.And(), [is_false, _asked(".decides", again, expr)])
+        return _like(ast.BoolOp(ast.Or(), [_is(got, ast.Constant(value=True)), wrong]), expr)
+
+    def _is_pythons_own(self, expr: ast.expr) -> bool:
+        """Whether it calls a class, or a function of Python: what that gives is known."""
+        if not isinstance(expr, ast.Call) or root_of(expr.func) in {*self.roles, *self.subject.variables}:
+            return False
+        function = self.source.meaning(expr.func)
+        return isinstance(function, type) or inspect.isbuiltin(function)
+
+
+_GIVEN = (ast.Name, ast.Attribute, ast.Call, ast.Await, ast.Subscript)
+"""What may be of another class than its annotation says."""
 
 _REFUSED_HINT = "let an operation of a role do it"
 
 
 def _like(new: ast.expr, old: ast.expr) -> ast.expr:
     return ast.copy_location(new, old)
+
+
+def _is(one: ast.expr, other: ast.expr) -> ast.expr:
+    return ast.Compare(one, [ast.Is()], [other])
+
+
+def _asked(helper: str, value: ast.expr, expr: ast.expr) -> ast.expr:
+    """What a helper makes of a value that came of this part of the script."""
+    call = expr.value if isinstance(expr, ast.Await) else expr
+    text = f"{ast.unparse(call.func)}()" if isinstance(call, ast.Call) else ast.unparse(call)
+    return ast.Call(ast.Name(helper, ast.Load()), [value, ast.Constant(text)], [])

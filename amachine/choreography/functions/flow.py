@@ -46,6 +46,8 @@ class Frame:
     """By parameter, the role of the whole that plays it here."""
     variables: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     """By name, what is known of a value that a role keeps for itself. Names of our own begin with a dot."""
+    classes: Mapping[str, type] = attrs.field(factory=dict[str, type], repr=False)
+    """By names of our own, the classes that its code compares with."""
 
     def key(self, variable: str) -> str:
         """Under what a role keeps a value of that name. A function is never inside of itself, so that this is enough."""
@@ -101,6 +103,8 @@ class Edge:
     to: str | None = None
     """The role of the whole that gets it."""
     payload: Any = None
+    names: tuple[str, ...] = ()
+    """What the script calls it."""
     value: ast.expr | None = None
     """What the sender sends."""
     binding: tuple[str, ...] = ()

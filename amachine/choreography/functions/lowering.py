@@ -29,13 +29,14 @@ from amachine.choreography.functions.flow import (
     settle_local_work,
 )
 from amachine.choreography.functions.kinds import finite
+from amachine.choreography.functions.needed import needs_of
 from amachine.choreography.functions.patterns import name_of_value
 from amachine.choreography.functions.performing import Performing
 from amachine.choreography.functions.sources import MISSING, Source, Trouble
 from amachine.choreography.functions.statements import Body, survey
 from amachine.choreography.functions.subjects import Subject
 from amachine.choreography.places import place_of
-from amachine.choreography.reading import Reading
+from amachine.choreography.reading import Needs, Reading
 from amachine.choreography.script import EXIT, BranchDef, Inform, Place, SceneDef, Script
 from amachine.choreography.wire.codec import STANDARD, Codec
 
@@ -136,7 +137,8 @@ class Lowering:
         self._calls[key] = call
         self._open.append(call)
         parameters = subject.source.parameters
-        frame = Frame(subject.source, dict(zip(parameters, roles, strict=True)), subject.variables)
+        cast = dict(zip(parameters, roles, strict=True))
+        frame = Frame(subject.source, cast, subject.variables, subject.classes)
         try:
             call.start.target = Body(self, subject, frame, exits).start()
         finally:
@@ -195,11 +197,12 @@ def lower(
         for each in see_assigned(start, performing):
             lowering.tell(each)
         acts = {ids[node]: performing.act(node) for node in nodes}
+        needs = needs_of(performing.every())
     except RecursionError:
         text, hint = f"{title}: something in it is nested too deeply", "do it in several statements"
         lowering.tell(Diagnostic("AMC304", text, hint=hint, place=place))
-        acts = {}
-    return Reading(script, acts, dict(roles), lowering.diagnostics, place, cast_at)
+        acts, needs = {}, dict[str, Needs]()
+    return Reading(script, acts, dict(roles), lowering.diagnostics, place, cast_at, needs)
 
 
 def _see_payloads(lowering: Lowering, script: Script, codec: Codec) -> None:
@@ -303,4 +306,5 @@ def _called(frame: Frame, words: str) -> str:
 
 def _branch(edge: Edge, ids: Mapping[Node, str]) -> BranchDef:
     to = () if edge.to is None else (edge.to,)
-    return BranchDef(edge.label, edge.pack or edge.payload, to, _id(edge.next, ids), place=edge.place)
+    carries, next = edge.pack or edge.payload, _id(edge.next, ids)
+    return BranchDef(edge.label, carries, to, next, names=edge.names, place=edge.place)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from types import CodeType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any, cast
 
 import attrs
 
 from amachine.choreography.acting import Act, Answer
 from amachine.choreography.functions.flow import Edge, Frame, Node, Piece, Work, assigned
+from amachine.choreography.functions.giving import HELPERS
 from amachine.choreography.functions.sources import bound_inside
+from amachine.choreography.functions.wording import put_together, put_words_to
 
 __all__ = ["Performing", "Routine", "name", "own_pieces", "waits"]
 
@@ -82,7 +84,7 @@ class Routine:
         else:
             if edge.pack is not None:
                 parts = value.elts if isinstance(value, ast.Tuple) and len(edge.binding) > 1 else [value]
-                value = ast.Call(name(f".{label}"), parts, [])
+                value = ast.Call(name(f".pack {label}"), parts, [])
             if mine:
                 body.append(ast.Assign([ast.Name(".answer", ast.Store())], value))
                 value = name(".answer")
@@ -196,6 +198,13 @@ class Performing:
         """What its sender does until it has chosen; by label, what it does then, and what is done by who hears of it."""
         return *self._sending[id(node)], self._hearing[id(node)]
 
+    def every(self) -> Iterator[Routine]:
+        """What any role does in any scene."""
+        for sending, then in self._sending.values():
+            yield from (*sending, *_all(then))
+        for heard in self._hearing.values():
+            yield from _all(heard)
+
     def act(self, node: Node) -> Act:
         """What is done in the scene of a node."""
         sending, then = self._sending[id(node)]
@@ -232,8 +241,10 @@ class Performing:
         if routine.work is not None and routine.node is not None:
             helpers |= routine.work.helpers
             packs = {edge.label: edge.pack for edge in routine.node.edges.values()}
-            helpers |= {f".{label}": pack for label, pack in packs.items() if pack is not None}
-        return _function(frame, parameters, body, helpers)
+            helpers |= {f".pack {label}": pack for label, pack in packs.items() if pack is not None}
+        made = _function(frame, parameters, body, helpers)
+        put_words_to(made, routine, body)
+        return made
 
 
 def _all(routines: Mapping[str, list[Routine]]) -> Iterator[Routine]:
@@ -270,25 +281,25 @@ def _received(routine: Routine, edge: Edge, body: list[ast.stmt]) -> tuple[list[
 
 def _function(
     frame: Frame, parameters: Sequence[str], body: list[ast.stmt], helpers: Mapping[str, Any]
-) -> Callable[..., Any]:
+) -> FunctionType:
     """A function with that body, in the place of the user's: its globals, its closure, its name."""
     user = frame.source.function
     word = "async def" if waits(body) else "def"
     module = ast.parse(f"def around():\n {word} {user.__name__}(): pass")
     around = cast("ast.FunctionDef", module.body[0])
-    around.args.args = [ast.arg(each) for each in user.__code__.co_freevars]
+    known = {**HELPERS, **frame.classes, **helpers}
+    around.args.args = [ast.arg(each) for each in (*user.__code__.co_freevars, *known)]
     inner = cast("ast.FunctionDef", around.body[0])
     inner.args.args = [ast.arg(each) for each in parameters]
-    inner.args.kwonlyargs = [ast.arg(each) for each in helpers]
-    inner.args.kw_defaults = [None for _ in helpers]
     inner.body = body
     _placed(module, frame.source.tree)
     code = compile(module, frame.source.file, "exec", dont_inherit=True)
     code = next(each for each in _codes(code) if each.co_name == "around")
     code = next(each for each in _codes(code) if each.co_name == user.__name__)
-    cells = tuple(frame.source.cells[each] for each in code.co_freevars)
-    made = FunctionType(code, user.__globals__, user.__name__, None, cells)
-    made.__kwdefaults__ = dict(helpers)
+    cells = [
+        CellType(known[each]) if each in known else frame.source.cells[each] for each in code.co_freevars
+    ]
+    made = FunctionType(code, user.__globals__, user.__name__, None, tuple(cells))
     made.__qualname__, made.__module__ = user.__qualname__, user.__module__
     return made
 
@@ -318,14 +329,14 @@ def _one_after_another(steps: list[Callable[..., Any]]) -> Callable[..., Any]:
             for each in others:
                 await _done(each(me))
 
-        return wait_for_each
+        return put_together(wait_for_each, first, steps)
 
     def call_each(me: Any, *data: Any) -> None:
         first(me, *data)
         for each in others:
             each(me)
 
-    return call_each
+    return put_together(call_each, first, steps)
 
 
 def _choosing(
@@ -346,7 +357,7 @@ def _choosing(
                 await _done(each(me))
             return answer
 
-        return wait_and_choose
+        return put_together(wait_and_choose, choose, everything)
 
     def call_and_choose(me: Any) -> Answer:
         for each in before:
@@ -356,7 +367,7 @@ def _choosing(
             each(me)
         return answer
 
-    return call_and_choose
+    return put_together(call_and_choose, choose, everything)
 
 
 async def _done(result: Any) -> Any:

@@ -115,7 +115,7 @@ class ScriptFunction(Choreography, Generic[P, R_co]):
 _READING = RLock()
 """One at a time is read: two threads may ask the same one for something first. Not one of its own, for the sake of copies."""
 
-_SETTLED = frozenset({"script", "acts", "roles", "diagnostics", "patience", "codec"})
+_SETTLED = frozenset({"script", "acts", "roles", "needs", "diagnostics", "patience", "codec"})
 
 
 def _count(function: Any) -> int:

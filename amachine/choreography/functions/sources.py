@@ -22,7 +22,7 @@ from amachine.choreography.places import place_of
 from amachine.choreography.script import Place
 from amachine.errors import nearest
 
-__all__ = ["MISSING", "Source", "Trouble", "bound_inside", "is_role_class"]
+__all__ = ["BINDING", "MISSING", "Source", "Trouble", "bound_inside", "is_role_class"]
 
 MISSING: Any = object()
 """What a name means that means nothing."""
@@ -222,6 +222,10 @@ def is_role_class(cls: Any) -> bool:
 
 def _spelled(cls: Any) -> str:
     return cls.__name__ if isinstance(cls, type) else str(cls)
+
+
+BINDING = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+"""Expressions that bind names for themselves."""
 
 
 def bound_inside(expr: ast.AST) -> set[str]:

@@ -17,7 +17,7 @@ from amachine.choreography.functions.crossing import Crossing, Emit
 from amachine.choreography.functions.flow import Choose, Edge, Exits, Frame, Node, Piece, Site, Target, Work
 from amachine.choreography.functions.kinds import UNKNOWN, admits_none
 from amachine.choreography.functions.sources import Source, Trouble
-from amachine.choreography.functions.subjects import Context, Subject, Where, about, root_of
+from amachine.choreography.functions.subjects import Context, Subject, Where, about, root_of, words_in
 
 if TYPE_CHECKING:
     from amachine.choreography.functions.lowering import Lowering
@@ -52,6 +52,7 @@ class Message:
     variable: str
     type: Any
     label: str
+    names: tuple[str, ...] = ()
 
 
 Item: TypeAlias = Message | Piece
@@ -109,9 +110,10 @@ class Speaking:
             self.crossing.told(expr, "AMC305", f"{text} gives {to} nothing that could be sent", hint)
         name = about(expr, self.roles) or label
         variable = self.subject.fresh(to, kind)
-        items.append(
-            Message(self._site(expr, name, home, to), home, to, value, variable, kind, label or name)
-        )
+        site = self._site(expr, name, home, to)
+        parameter = self.crossing.parameters.get(expr)
+        names = words_in(expr, self.roles) + ((parameter,) if parameter else ())
+        items.append(Message(site, home, to, value, variable, kind, label or name, names))
         return ast.copy_location(ast.Name(variable, ast.Load()), expr)
 
     def _site(self, node: ast.AST, name: str, sender: str, *receivers: str) -> Site:
@@ -121,7 +123,7 @@ class Speaking:
     def _linked(self, items: Sequence[Item], after: Target) -> Target:
         for item in reversed(items):
             if isinstance(item, Message):
-                edge = Edge(item.label, after, item.site.place, value=item.value)
+                edge = Edge(item.label, after, item.site.place, names=item.names, value=item.value)
                 self._tell(edge, item.to, [item.variable], [item.type], item.label)
                 after = self._node(item.site, item.home, {item.label: edge}, _only(item.label))
             else:

@@ -39,7 +39,8 @@ class Body(Choosing):
     def reader(cls, lowering: Lowering, subject: Subject) -> Body:
         """One that only looks things up."""
         roles = {each: each for each in subject.source.parameters}
-        return cls(lowering, subject, Frame(subject.source, roles, subject.variables), _NOWHERE)
+        frame = Frame(subject.source, roles, subject.variables, subject.classes)
+        return cls(lowering, subject, frame, _NOWHERE)
 
     def start(self) -> Target:
         """Where it begins. What cannot be read is told, and passed over."""
@@ -158,6 +159,8 @@ class Body(Choosing):
             return self._called(call, Exits(lambda _: after))
         inner = expr.value if isinstance(expr, ast.Await) else expr
         if not isinstance(inner, ast.Call | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+            if self.crossing.see_no_operation(inner, self._where("", around, "")):
+                raise Trouble
             text = f"`{ast.unparse(expr)}` does nothing"
             raise self.crossing.trouble(
                 expr, "AMC304", text, "call an operation, or assign to what a role has"
@@ -234,7 +237,7 @@ class Body(Choosing):
             self._owner(value, around, "AMC306", "gives this name")
         root = root_of(target)
         if isinstance(target, ast.Attribute | ast.Subscript) and root in self.roles:
-            self.crossing.see_target(target, value, around.context)
+            self.crossing.see_target(target, value, self._where(root, around, _target_name(target)))
             return root
         text = f"`{ast.unparse(target)}` belongs to no role"
         hint = "assign to what a role has, one thing at a time: `s.count = c.count`"

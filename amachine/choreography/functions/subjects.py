@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
 from amachine.choreography.functions.sources import Source
 
-__all__ = ["Context", "Subject", "Variable", "Where", "about", "root_of"]
+__all__ = ["Context", "Subject", "Use", "Variable", "Where", "about", "root_of", "words_in"]
+
+Use: TypeAlias = Literal["", "decides", "awaited", "handed over"]
+"""What is done with a value: it decides what happens, it is awaited, or somebody's function gets it."""
 
 
 @attrs.frozen
@@ -32,6 +35,8 @@ class Subject:
     source: Source
     roles: dict[str, type]
     variables: dict[str, Variable] = attrs.field(factory=dict[str, Variable])
+    classes: dict[str, type] = attrs.field(factory=dict[str, type])
+    """By names of our own, the classes that its code compares with."""
     count: int = 0
 
     def fresh(self, home: str, kind: Any) -> str:
@@ -39,6 +44,13 @@ class Subject:
         self.count += 1
         word = f".{self.count}"
         self.variables[word] = Variable(home, kind)
+        return word
+
+    def word_for(self, cls: type) -> str:
+        """A name of our own for a class."""
+        word = f".is {cls.__name__}"
+        while self.classes.setdefault(word, cls) is not cls:
+            word += "_"
         return word
 
 
@@ -65,6 +77,8 @@ class Where:
     """Names that the expression binds for itself."""
     lazy: bool = False
     """It may not be evaluated at all."""
+    use: Use = ""
+    """What is done with all of it, if that is anything special. Of its parts, this says nothing."""
 
 
 def root_of(expr: ast.expr) -> str | None:
@@ -90,6 +104,12 @@ def about(expr: ast.AST, roles: Mapping[str, type]) -> str:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in roles:
             return node.attr
     return ""
+
+
+def words_in(expr: ast.AST, roles: Mapping[str, type]) -> tuple[str, ...]:
+    """The names of all that an expression asks for."""
+    words = [getattr(node, "attr", None) or getattr(node, "id", None) for node in _in_order(expr)]
+    return tuple(dict.fromkeys(word for word in words if word and word not in roles))
 
 
 def _in_order(node: ast.AST) -> Iterator[ast.AST]:

@@ -48,6 +48,8 @@ class Step(Struct, frozen=True):
     lamport: int
     epoch: int = 0
     data: Any = None
+    names: tuple[str, ...] = ()
+    """What the script calls the data, such as the parameter that gets it, in notation B: by them, secrets are known."""
 
 
 Outline: TypeAlias = tuple[str, str, str, bool, tuple[str, ...], tuple[str, ...], str, str]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import collections.abc
 import types
 import typing
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias, cast
 
-__all__ = ["Check", "check_of", "exact_class"]
+from amachine.choreography.typenames import kind_of
+
+__all__ = ["Check", "check_of", "exact_class", "misfit"]
 
 Check: TypeAlias = Callable[[Any], bool]
 
@@ -46,6 +48,36 @@ def check_of(payload: Any) -> Check:
     if origin is type or not isinstance(origin, type):
         return _instance_of(type) if origin is type else _is_anything
     return _check_of_container(origin, arguments)
+
+
+def misfit(payload: Any, value: Any) -> str:
+    """What a value is that does not fit, and where in it: by classes, for what is in it may be a secret."""
+    whole, path = value, ""
+    inner: tuple[str, Any, Any] | None = path, payload, value
+    while inner is not None:
+        step, payload, value = inner
+        path += step
+        inner = next((each for each in _parts(payload, value) if not check_of(each[1])(each[2])), None)
+    return f"{kind_of(whole)} with {kind_of(value)} at {path}" if path else kind_of(value)
+
+
+def _parts(payload: Any, value: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What is in a value of `list[int]` and its kin: where it is, what it has to be, and what it is."""
+    origin, arguments = typing.get_origin(payload), typing.get_args(payload)
+    if origin is typing.Annotated:
+        yield "", arguments[0], value
+    if not isinstance(origin, type) or not isinstance(value, cast("Any", origin)):
+        return
+    if issubclass(origin, collections.abc.Mapping) and len(arguments) == 2:
+        for key, item in value.items():
+            yield ".keys()", arguments[0], key
+            yield ".values()", arguments[1], item
+    elif issubclass(origin, tuple) and arguments[-1:] != (Ellipsis,):
+        for at, (kind, each) in enumerate(zip(arguments, value, strict=False)):
+            yield f"[{at}]", kind, each
+    elif issubclass(origin, collections.abc.Collection) and arguments:
+        for at, each in enumerate(value):
+            yield f"[{at}]", arguments[0], each
 
 
 def _check_of_name(payload: Any) -> Check:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import anyio
 
+from amachine.choreography.options import see_options
 from amachine.choreography.playing.agreement import company
+from amachine.choreography.playing.casting import check_cast
 from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed
 from amachine.choreography.playing.frames import SCRIPT, Channel, ChannelClosed, Frame
 from amachine.choreography.playing.ground import Ground
 from amachine.choreography.playing.player import Player
 from amachine.choreography.playing.returning import Returning, starts_of
 from amachine.choreography.playing.seat import TableSeat
-from amachine.choreography.playing.watching import of_machines
+from amachine.choreography.playing.watching import of_machines, tracers_of
+from amachine.choreography.typenames import kind_of
 from amachine.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -54,7 +58,8 @@ class Joined:
     itself needs to come back: plain data around what its `checkpoint` gave. With that as `resume`, over new channels, it does.
 
     Errors: `LookupError` for a role that is none, and where a channel is missing; `ValueError` where one leads to somebody else;
-    `RestoreError` for a `resume` that this role did not keep;
+    `TypeError` for what is no channel, and for who has not what the functions of the role need; `TypeError` and `ValueError` for
+    options that make no sense; `RestoreError` for a `resume` that this role did not keep;
     `ChoreographyError` (AMC602 to AMC604) for states of the user's own that could hold the script up; `BindingError`.
     """
 
@@ -74,9 +79,15 @@ class Joined:
         keep: Keep | None = None,
         resume: Mapping[str, Any] | None = None,
     ) -> None:
+        see_options(engine=engine, patience=patience)
         script = choreography.script
         self.choreography = choreography
         self.role: str = script.role_named(role)
+        check_cast(choreography, {self.role: me})
+        if not isinstance(channels, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                f"{self.role}: channels are given by role, as in {{peer: channel}}, not as {kind_of(channels)}"
+            )
         self.channels: dict[str, Channel] = {
             script.role_named(peer): channel for peer, channel in channels.items()
         }
@@ -85,7 +96,7 @@ class Joined:
         names = [getattr(channel, "session", None) for channel in self.channels.values()]
         self.session: str = session or next(filter(None, names), None) or script.name
         self._returning = Returning(self.session, again, keep, self._take_back)
-        tracers = tuple(tracers)
+        tracers = tracers_of(tracers)
         machine_tracers = of_machines(tracers)
         local = choreography.tables[self.role].machine
         self.machine: Machine | None = None
@@ -126,6 +137,7 @@ class Joined:
     def _check(self, *, restarts: bool) -> None:
         role, script = self.role, self.choreography.script
         for peer, channel in self.channels.items():
+            _see_channel(peer, channel)
             me = getattr(channel, "me", role)
             if peer == role or channel.peer != peer or me != role:
                 leads = f"from {me} to {channel.peer}" if me != role else f"to {channel.peer}"
@@ -232,6 +244,21 @@ class Joined:
 
 join = Joined
 """`async with join(choreography, role, me, channels) as role`."""
+
+
+def _see_channel(peer: str, channel: Any) -> None:
+    """Errors: `TypeError`, for anything else."""
+    if all(hasattr(channel, each) for each in ("peer", "try_send", "send", "receive", "aclose")):
+        return
+    if hasattr(channel, "channel"):  # not asked by its class: who plays alone needs no sockets
+        raise TypeError(f"{peer}: that is a {type(channel).__name__}; write `await connection.channel(…)`")
+    if isawaitable(channel):
+        if iscoroutine(channel):
+            channel.close()  # nobody will await it: Python need not warn of that, too
+        raise TypeError(f"{peer}: that is {kind_of(channel)}, and no channel yet: it has to be awaited")
+    raise TypeError(
+        f"{peer}: {kind_of(channel)} is no channel; `await connection.channel(…)` gives one, or memory_pair(…)"
+    )
 
 
 @runtime_checkable

@@ -109,8 +109,7 @@ class RowSeat:
                 self.answer = send(self.me)
         except Exception as error:  # whatever a user's function raises ends its session
             self.error = error
-            scene = taking.next.local.gives[0].scene if acts else taking.take.scene
-            self.function = f"{scene}.send" if acts else f"{scene}.on_{taking.take.label}"
+            self.function = taking.next.told if acts else taking.told
             if self.state.ends:
                 raise  # the machine leaves the exit again, before anybody hears that it has come there
 
@@ -272,14 +271,14 @@ class MachineRow(WatchedRow):
         try:
             giving, data = state.chosen(seat.answer)
         except SentWrong as error:
-            seat.error, seat.function = error, f"{state.local.gives[0].scene}.send"
+            seat.error, seat.function = error, state.told
             raise
         now = 0
         if self._see is not None:
             now = self._lamports[place] = self._lamports[place] + 1
             size = len(self._seats)
             sent = sum(self._said[place * size : (place + 1) * size])
-            self._see(Step(self.session, *giving.outline, sent, now, 0, data))
+            self._see(Step(self.session, *giving.outline, sent, now, 0, data, giving.give.names))
         self._tell(place, giving, data, now)
         give, after = giving.give, giving.next
         self.row[place] = after
@@ -305,7 +304,7 @@ class MachineRow(WatchedRow):
         self, see: Callable[[Event], None], place: int, taking: Taking, args: StepArgs, lamport: int
     ) -> None:
         now = self._lamports[place] = max(self._lamports[place], lamport) + 1
-        see(Step(self.session, *taking.outline, args.seq, now, 0, args.data))
+        see(Step(self.session, *taking.outline, args.seq, now, 0, args.data, taking.take.names))
 
     def end(self, why: str = "", error: BaseException | None = None) -> None:
         """It is over: as that of a watched row; whoever has come to no exit leaves the script in trouble."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from amachine.choreography.playing.frames import Kind
+from amachine.choreography.playing.frames import Frame, Kind
 from amachine.choreography.playing.memory import arrive
 from amachine.choreography.seeing.stuck import InFlight, Standing
 
@@ -34,15 +34,19 @@ def standing(player: Player) -> Standing:
 
 def under_way(ground: Ground, players: Mapping[str, Player]) -> Iterator[InFlight]:
     """The frames that nobody has taken yet: those in the inboxes, then those that are on their way there."""
-    for role, player in players.items():
+    for player in players.values():
         for peer in player.peers.values():
             for frame in peer.inbox:
-                informs = frame.kind == Kind.INFORM
-                yield InFlight(peer.name, role, frame.scene, frame.label, informs, frame.seq, frame.data)
+                yield _in_flight(peer.name, player, frame)
     for turn, args in ground.turns:
         if turn is arrive:
             receiver, place, frame = args
-            informs = frame.kind == Kind.INFORM
-            yield InFlight(
-                place.name, receiver.role, frame.scene, frame.label, informs, frame.seq, frame.data
-            )
+            yield _in_flight(place.name, receiver, frame)
+
+
+def _in_flight(sender: str, receiver: Player, frame: Frame) -> InFlight:
+    scene, label = frame.scene, frame.label
+    script = receiver.script
+    names = script.scenes[scene].branch(label).names if scene in script.scenes else ()
+    informs = frame.kind == Kind.INFORM
+    return InFlight(sender, receiver.role, scene, label, informs, frame.seq, frame.data, names)

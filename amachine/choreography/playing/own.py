@@ -16,6 +16,7 @@ import attrs
 from amachine.choreography.local import LocalMachine
 from amachine.choreography.playing.machines import MachineSeat, RoleMachine, machine_type
 from amachine.choreography.playing.schemas import Extra
+from amachine.choreography.playing.watching import tracers_of
 from amachine.declare import Phase
 from amachine.tracers.base import Tracer
 
@@ -91,7 +92,7 @@ def settled(local: LocalMachine, own: AsMachine) -> Settled:
             f"{given!r} does not say how {local.role} is a machine: AsMachine(states=…, handlers=[…]) does"
         )
     kind = machine_type(local, states=own.states)
-    return Settled(local, kind, _owners(own.handlers), tuple(own.tracers), own.handler_timeout)
+    return Settled(local, kind, _owners(own.handlers), tracers_of(own.tracers), own.handler_timeout)
 
 
 def _owners(handlers: Iterable[object] | Mapping[str, Callable[..., Any]]) -> tuple[object, ...]:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
+from inspect import isawaitable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import anyio
 
+from amachine.choreography.options import see_options
+from amachine.choreography.playing.casting import Castable, check_cast
 from amachine.choreography.playing.endings import Outcome
 from amachine.choreography.playing.ground import Ground
 from amachine.choreography.playing.memory import LocalChannel, over_the_wire, put_under_way
@@ -19,7 +23,7 @@ from amachine.choreography.playing.overseeing import standing, under_way
 from amachine.choreography.playing.player import ROOM, Performed, Player
 from amachine.choreography.playing.seat import TableSeat
 from amachine.choreography.playing.understudies import LocalUnderstudies
-from amachine.choreography.playing.watching import Watchers, of_machines
+from amachine.choreography.playing.watching import Watchers, of_machines, tracers_of
 from amachine.choreography.seeing.stuck import Stuck
 
 if TYPE_CHECKING:
@@ -39,7 +43,7 @@ __all__ = ["Play", "Playable", "by_role"]
 _sessions = count(1)
 
 
-class Playable(Performed, Protocol):
+class Playable(Performed, Castable, Protocol):
     """A choreography, as far as a play knows it."""
 
     @property
@@ -59,8 +63,9 @@ class Play:
     object that goes on for a lost one where a region starts again. With `wire=True` payloads are encoded and decoded, as if they
     travelled. `room` is how many frames may be under way from one role to another.
 
-    Errors: `LookupError` when the cast lacks a role, or names one that there is not; `ChoreographyError` (AMC602 to AMC604) for
-    states of the user's own that could hold the script up; `BindingError` for handlers that do not fit.
+    Errors: `LookupError` when the cast lacks a role, or names one that there is not; `TypeError` for who has not what the
+    functions of its role need; `TypeError` and `ValueError` for options that make no sense; `ChoreographyError` (AMC602 to
+    AMC604) for states of the user's own that could hold the script up; `BindingError` for handlers that do not fit.
     """
 
     def __init__(
@@ -77,10 +82,12 @@ class Play:
         room: int = ROOM,
         session: str | None = None,
     ) -> None:
+        see_options(engine=engine, patience=patience)
         self.choreography = choreography
         self.cast: dict[str, Any] = by_role(choreography.script, cast, complete=True)
+        check_cast(choreography, self.cast)
         self.session: str = session or f"{choreography.script.name}-{next(_sessions)}"
-        self.tracers: tuple[Tracer, ...] = tuple(tracers)
+        self.tracers: tuple[Tracer, ...] = tracers_of(tracers)
         self._watchers = Watchers(self.tracers)
         self._machine_tracers = of_machines(self.tracers)
         self.ground: Ground = Ground()
@@ -91,7 +98,10 @@ class Play:
         self._own = own_machines(choreography, machines)
         self._open: AsyncExitStack | None = None  # what is left with it; None before it is played
         self._alter = over_the_wire(choreography) if wire else None
-        makers = by_role(choreography.script, understudies or {}, complete=False)
+        makers: dict[str, Callable[[], Any]] = {
+            role: partial(self._made, role, make)
+            for role, make in by_role(choreography.script, understudies or {}, complete=False).items()
+        }
         self._understudies = LocalUnderstudies(makers, self.players, self._player)
         self._over = anyio.Event()
         self.supervisor: SessionMachine | None = self._supervisor()
@@ -150,6 +160,13 @@ class Play:
     def _seat(self, role: str) -> Seat:
         table = self.supervisor is None and role not in self._own
         return TableSeat(self.choreography.tables[role].machine) if table else self._machine_seat(role)
+
+    def _made(self, role: str, make: Callable[[], Any]) -> Any:
+        """What goes on for a lost role, if it can. Errors: `TypeError`, and whatever making it raises."""
+        me = make()
+        if not isawaitable(me):  # of that, whoever asked says what is wrong
+            check_cast(self.choreography, {role: me})
+        return me
 
     def _machine_seat(self, role: str) -> MachineSeat:
         from amachine.choreography.playing.machines import MachineSeat

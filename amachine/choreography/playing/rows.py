@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from amachine.choreography.wire.codec import Codec
     from amachine.tracers.base import Tracer
 
-__all__ = ["CROWD", "TURN", "Line", "Recode", "Row", "Stuck", "WatchedRow", "pick", "recoder", "what_failed"]
+__all__ = ["CROWD", "TURN", "Line", "Recode", "Row", "Stuck", "WatchedRow", "pick", "recoder"]
 
 TURN = 32
 """Steps that a session takes before it is another's turn: some 10 µs of its own, beside which the change of turns is little."""
@@ -77,12 +77,6 @@ class Stuck(AmachineError):
     def __init__(self, tables: Tables, row: Row) -> None:
         standing = [f"{role} in {row[place].local.name}" for place, role in enumerate(tables.roles)]
         super().__init__(f"nothing can go on any more, with {', '.join(standing)}")
-
-
-def what_failed(function: str, error: BaseException) -> str:
-    """The sentence for a function of a scene that has raised."""
-    said = str(error)
-    return f"{function} raised {type(error).__name__}{f': {said}' if said else ''}"
 
 
 class WatchedRow:
@@ -192,6 +186,7 @@ class WatchedRow:
                         role, scene, label, chose, peers, informed, source, target = taking.outline
                         event = Step(
                             session, role, scene, label, chose, peers, informed, source, target, seq, now, 0, data,
+                            taking.take.names,
                         )  # fmt: skip
                         try:
                             see(event)
@@ -205,7 +200,7 @@ class WatchedRow:
                         elif taking.on is not None:
                             taking.on(me)
                     except BaseException:
-                        self.doing = place, f"{taking.take.scene}.on_{taking.take.label}"
+                        self.doing = place, taking.told
                         raise
                 if send is None:
                     lamports[place] = now
@@ -221,7 +216,7 @@ class WatchedRow:
                         if data.__class__ is not wants or answer.__class__ is not tuple:  # which may be right
                             taking.next.chosen(answer)
                     except BaseException:
-                        self.doing = place, f"{taking.next.local.gives[0].scene}.send"
+                        self.doing = place, taking.next.told
                         raise
                     now += 1
                     sent = all_sent[place]
@@ -229,6 +224,7 @@ class WatchedRow:
                         role, scene, label, chose, peers, informed, source, target = giving.outline
                         event = Step(
                             session, role, scene, label, chose, peers, informed, source, target, sent, now, 0, data,
+                            giving.give.names,
                         )  # fmt: skip
                         try:
                             see(event)

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio.lowlevel
 import attrs
 
-from amachine.choreography.acting import Part
+from amachine.choreography.acting import Part, what_failed
 from amachine.choreography.local import final_name
+from amachine.choreography.options import see_options
 from amachine.choreography.playing.rows import (
     CROWD,
     TURN,
@@ -32,11 +33,10 @@ from amachine.choreography.playing.rows import (
     WatchedRow,
     pick,
     recoder,
-    what_failed,
 )
 from amachine.choreography.playing.tables import GO_ON, RoleState, Tables, Taking
 from amachine.choreography.playing.tally import Failure, Tally
-from amachine.choreography.playing.watching import Watchers, of_machines
+from amachine.choreography.playing.watching import Watchers, of_machines, tracers_of
 from amachine.choreography.script import Inform
 from amachine.choreography.seeing.stuck import InFlight
 from amachine.errors import nearest
@@ -96,9 +96,7 @@ def _function(taking: Taking | None, *, heard: bool) -> str:
     """The name of the function that was called last: the one that heard of a frame, or the one that then chose."""
     if taking is None:
         return ""
-    return (
-        f"{taking.take.scene}.on_{taking.take.label}" if heard else f"{taking.next.local.gives[0].scene}.send"
-    )
+    return taking.told if heard else taking.next.told
 
 
 class Stage:
@@ -120,6 +118,8 @@ class Stage:
         machines: Mapping[str, AsMachine] | None = None,
         tracers: Iterable[Tracer] = (),
     ) -> None:
+        see_options(engine=engine)
+        tracers = tracers_of(tracers)
         why = unfit(tables)
         if why:
             raise ValueError(why)
@@ -398,8 +398,10 @@ class Stage:
         scene, label = self.tables.keys[number]
         sender = self.tables.roles[self.tables.senders[number]]
         receiver = self.tables.roles[place]
-        informs = Inform(scene, label, receiver) in self.tables.script.informs
-        return InFlight(sender, receiver, scene, label, informs=informs, data=data)
+        script = self.tables.script
+        informs = Inform(scene, label, receiver) in script.informs
+        names = script.scenes[scene].branch(label).names
+        return InFlight(sender, receiver, scene, label, informs=informs, data=data, names=names)
 
 
 async def run_many(
@@ -419,7 +421,7 @@ async def run_many(
     are kept with their errors and casts. Errors: `ValueError` where the choreography cannot be played so; `LookupError` for
     a cast that lacks a role.
     """
-    seen = tuple(tracers)
+    seen = tracers_of(tracers)
     stage = Stage(tables, keep=keep, engine=engine, machines=machines, tracers=of_machines(seen))
     watched = bool(wire is not None or Watchers(seen) or engine == "machine" or machines)
     recode = None if wire is None else recoder(tables, wire)

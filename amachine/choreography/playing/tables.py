@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard, cast
 
 import attrs
 
-from amachine.choreography.acting import Acts, Answer, Part
+from amachine.choreography.acting import Acts, Answer, Part, Words
 from amachine.choreography.diagnostics import ChoreographyError, Diagnostic
 from amachine.choreography.local import Give, LocalMachine, LocalState, Take
 from amachine.choreography.playing.events import Outline, outline
-from amachine.choreography.playing.fitting import Check, check_of, exact_class
+from amachine.choreography.playing.fitting import Check, check_of, exact_class, misfit
 from amachine.choreography.playing.frames import Kind
-from amachine.choreography.typenames import payload_name
+from amachine.choreography.typenames import kind_of, payload_name
 from amachine.errors import HandlerError, nearest
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class Played(Protocol):
 class SentWrong(HandlerError):
     """The function of a scene did not choose one of its branches, or gave the wrong thing along (AMC502).
 
-    `role`, `scene` and `label` say where (no label where none could be told), `expected` what would have done, and
-    `got` is what there was.
+    The text goes to the other roles, too, and so shows nothing of what there was but its class. `role`, `scene` and `label` say
+    where (no label where none could be told), `expected` what would have done, and `got` is what there was.
     """
 
     def __init__(
@@ -96,8 +96,13 @@ class Taking:
     """It is called with the context and what came along; else with the context alone."""
     next: RoleState
     function: str = ""
-    """How `on` is named to people: `Ping.on_ping`."""
+    """How `on` is named to people: `Ping.on_ping`, or as the script has it: `bank.fine()`."""
     outline: Outline = attrs.field(kw_only=True)
+
+    @property
+    def told(self) -> str:
+        """The same, with the arguments of the scene's template."""
+        return _in_full(self.function, self.take.scene)
 
 
 @attrs.define(eq=False, repr=False)
@@ -131,7 +136,7 @@ class RoleState:
     send: Callable[[Any], Answer] | None = None
     """Called with the context when the state is entered, to choose a branch. None where a role waits or ends."""
     function: str = ""
-    """How `send` is named to people: `Ping.send`."""
+    """How `send` is named to people: `Ping.send`, or as the script has it: `bank.rate()`."""
     gives: dict[str, Giving] = attrs.Factory(dict[str, "Giving"])
     """By label."""
     ends: bool = False
@@ -142,6 +147,11 @@ class RoleState:
     them. A list, though most of it is empty: a stage looks here for every message, and a dict would take twice as long."""
     ways: dict[str, Way] = attrs.Factory(dict[str, "Way"])
     """As `gives`, by label."""
+
+    @property
+    def told(self) -> str:
+        """The name of `send`, with the arguments of the scene's template."""
+        return _in_full(self.function, self.local.gives[0].scene)
 
     def chosen(self, answer: Any) -> tuple[Giving, Any]:
         """What `send` answered: the branch, and what goes along. Errors: `SentWrong`."""
@@ -156,7 +166,7 @@ class RoleState:
     def _wrong_payload(self, give: Give, data: Any) -> SentWrong:
         expected = "carries " + ("nothing" if give.payload is None else payload_name(give.payload))
         return SentWrong(
-            f"AMC502 {give.scene}.{give.label}: {self.role} sent {_shown(data)}, but the branch {expected}",
+            f"AMC502 {give.scene}.{give.label}: {self.role} sent {misfit(give.payload, data)}, but the branch {expected}",
             role=self.role,
             scene=give.scene,
             label=give.label,
@@ -175,7 +185,7 @@ class RoleState:
         elif label:
             got = f"a branch {label!r}, which this scene does not have{nearest(label, self.gives)}"
         else:
-            got = _shown(answer)
+            got = kind_of(answer)
         return SentWrong(
             f"AMC502 {scene}.send: {self.role} answered {got}; it must {expected}",
             role=self.role,
@@ -207,7 +217,7 @@ class RoleTable:
     states: Mapping[str, RoleState]
     """By name, in the order of the machine."""
     awaits: tuple[str, ...]
-    """Which of its functions are coroutine functions: `Ping.send`, `Ping.on_ping`. None: they are all called plainly."""
+    """Which of its functions are coroutine functions: `Ping[A, B].send`, `bank.rate()`. None: they are all called plainly."""
     keeps: bool = False
     """Whether its functions are called with a `Part`."""
 
@@ -283,7 +293,7 @@ class Tables:
         for take in state.local.takes:
             on = None if take.informs or take.scene not in acts else acts[take.scene].on.get(take.label)
             carries = take.payload is not None
-            function = function_of(take.scene, take.label)
+            function = function_of(on, take.scene, take.label)
             shown = outline(state.role, state.local.name, take)
             taking = Taking(
                 take, self.numbers[take.key], on, carries, states[take.next], function, outline=shown
@@ -292,7 +302,7 @@ class Tables:
             kind = Kind.INFORM if take.informs else Kind.MSG
             state.hears.setdefault(take.peer, {})[kind, take.scene, take.label] = taking
             if inspect.iscoroutinefunction(on):
-                yield f"{take.scene}.on_{take.label}"
+                yield taking.told
         for give in state.local.gives:
             to, informs = self._places_of(give.to), self._places_of(give.informs)
             is_all = len(to) == 1 and not informs and not states[give.next].local.acts
@@ -311,9 +321,9 @@ class Tables:
         if state.local.gives:
             scene = state.local.gives[0].scene
             send: Callable[[Any], Any] = acts[scene].send
-            state.send, state.function = send, function_of(scene)
+            state.send, state.function = send, function_of(send, scene)
             if inspect.iscoroutinefunction(send):
-                yield f"{scene}.send"
+                yield state.told
 
     def _unfold(self, state: RoleState, place: int) -> None:
         """Write into a state what a stage wants to have at hand, when all states are filled."""
@@ -333,9 +343,16 @@ class Tables:
         return tuple(self.places[role] for role in roles)
 
 
-def function_of(scene: str, label: str | None = None) -> str:
-    """How a function of a scene is named to people: `Ping.on_ping`, or without a label `Ping.send`."""
+def function_of(function: object, scene: str, label: str | None = None) -> str:
+    """How a function of a scene is named to people: in its own words, `Ping.on_ping`, or without a label `Ping.send`."""
+    words = getattr(function, "words", None)
+    if isinstance(words, Words) and words:
+        return words
     return f"{named(scene)}.send" if label is None else f"{named(scene)}.on_{label}"
+
+
+def _in_full(function: str, scene: str) -> str:
+    return function if isinstance(function, Words) else scene + function.removeprefix(named(scene))
 
 
 def named(scene: str) -> str:
@@ -351,14 +368,3 @@ def _no_send(script: Script, role: str, scene: str) -> Diagnostic:
 
 def _is_answer(value: Any) -> TypeGuard[Answer]:
     return isinstance(value, tuple) and len(cast("Answer", value)) == 2 and isinstance(value[0], str)
-
-
-def _shown(value: Any) -> str:
-    """A value and its class, cut short."""
-    if value is None:
-        return "None"
-    try:
-        text = repr(value)
-    except Exception as error:  # noqa: BLE001  # a broken repr must not hide what went wrong
-        text = f"something that cannot be shown ({type(error).__name__})"
-    return f"{text[:60] + '…' * (len(text) > 60)} ({type(value).__qualname__})"

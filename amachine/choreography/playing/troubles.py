@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from amachine.choreography.acting import what_failed
 from amachine.choreography.playing.endings import Ending, StepTimeout, Violation
 from amachine.choreography.playing.events import RoleLost
 from amachine.choreography.playing.frames import ChannelClosed, Frame, Kind
@@ -218,10 +219,7 @@ class Troubles:
 
     def raised(self, where: str, error: Exception) -> None:
         """One of the role's own functions has failed, or has answered what it must not."""
-        said = str(error)
-        self.abort(
-            "HandlerError", f"{where} raised {type(error).__name__}{f': {said}' if said else ''}", error
-        )
+        self.abort("HandlerError", what_failed(where, error), error)
 
     def violated(self, peer: Peer, frame: Frame) -> None:
         """A frame came that cannot come here."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amachine.choreography.playing.doing import failure_of
 from amachine.choreography.playing.events import Event, StageTracer, Step, outline
+from amachine.choreography.typenames import kind_of
 from amachine.tracers.base import HOOKS, Tracer
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from amachine.choreography.playing.frames import Frame
     from amachine.choreography.playing.player import Player
 
-__all__ = ["Watchers", "of_machines"]
+__all__ = ["Watchers", "of_machines", "tracers_of"]
 
 _log = logging.getLogger("amachine")
 
@@ -77,7 +78,7 @@ class Watchers:
 
     def _stepped(self, player: Player, step: Give | Take, seq: int, data: Any) -> None:
         shown = outline(player.role, player.state.local.name, step)
-        self.see(Step(player.session, *shown, seq, player.lamport, player.epoch, data))
+        self.see(Step(player.session, *shown, seq, player.lamport, player.epoch, data, step.names))
 
 
 def _log_failure(tracer: StageTracer) -> None:
@@ -86,6 +87,28 @@ def _log_failure(tracer: StageTracer) -> None:
 
 def _looks(tracer: StageTracer) -> bool:
     return type(tracer).stage_event is not StageTracer.stage_event
+
+
+def tracers_of(given: Any) -> tuple[Tracer, ...]:
+    """What is given as `tracers=[…]`. Errors: `TypeError` for what is none, which says what to write."""
+    if isinstance(given, Tracer) or not isinstance(given, Iterable):
+        raise TypeError(f"tracers={_said(given)}: they are in a list, as in tracers=[Trace()]")
+    tracers: tuple[Any, ...] = tuple(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    for each in tracers:
+        if isinstance(each, type):
+            raise TypeError(f"tracers: {each.__name__} is a class: write {each.__name__}()")
+        if hasattr(each, "stage_event") and not isinstance(each, StageTracer):
+            raise TypeError(
+                f"tracers: {kind_of(each)} is no StageTracer, so nobody would call its stage_event: write "
+                f"class {type(each).__name__}(StageTracer)"
+            )
+        if not isinstance(each, Tracer):
+            raise TypeError(f"tracers: {kind_of(each)} is no tracer: those derive from StageTracer or Tracer")
+    return tracers
+
+
+def _said(given: object) -> str:
+    return f"{given.__name__}" if isinstance(given, type) else f"{type(given).__name__}(…)"
 
 
 def of_machines(tracers: Iterable[Tracer]) -> list[Tracer]:

@@ -15,7 +15,7 @@ import attrs
 
 from amachine.choreography.acting import Act
 from amachine.choreography.diagnostics import Level
-from amachine.choreography.reading import Reading
+from amachine.choreography.reading import Needs, Reading
 from amachine.choreography.scenes.company import Company
 from amachine.choreography.scenes.in_regions import AnyRegion, provisions, regions_around
 from amachine.choreography.scenes.lines import Line, Notes, lines_of, unresolved
@@ -51,6 +51,7 @@ from amachine.choreography.scenes.words import (
     weight,
 )  # fmt: skip
 from amachine.choreography.script import EXIT, BranchDef, Inform, Place, RegionDef, SceneDef, Script
+from amachine.choreography.subtypes import is_protocol
 from amachine.choreography.wire.codec import STANDARD, Codec
 
 __all__ = [
@@ -101,7 +102,8 @@ def read(
         endless=endless,
         closing=closing,
     )
-    return Reading(script, reader.acts, reader.company.roles, notes.in_order(), place)
+    needs = reader.needs()
+    return Reading(script, reader.acts, reader.company.roles, notes.in_order(), place, needs=needs)
 
 
 class _Reader:
@@ -144,6 +146,17 @@ class _Reader:
         if not any(each.level is Level.ERROR for each in self.notes.found.values()):
             self._look_for_unreached(first)
         return first
+
+    def needs(self) -> dict[str, Needs]:
+        """By role, what the protocols ask for by which the parts are typed that it plays in templates."""
+        found: dict[str, Needs] = {}
+        for applied in self.templates.made.values():
+            for parameter, argument in applied.values[applied.kind].items():
+                bound = self.templates.evaluated(getattr(parameter, "__bound__", None), applied.kind)
+                if is_protocol(bound) and argument in self.company.roles.values():
+                    name = called(argument)
+                    found[name] = found.get(name, Needs()).and_all_of(bound)
+        return found
 
     def _look_for_unreached(self, first: str) -> None:
         for applied in self.templates.made.values():

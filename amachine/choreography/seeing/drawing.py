@@ -9,10 +9,11 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import attrs
 
+from amachine.choreography.options import one_of
 from amachine.errors import AmachineError
 
 __all__ = ["Box", "DrawingError", "Edge", "Graph", "Kind", "Node", "mermaid_text"]
@@ -92,14 +93,16 @@ class Graph:
     boxes: tuple[Box, ...] = ()
 
     def mermaid(self, *, direction: Direction = "TB") -> str:
-        """Text that GitHub and many editors show as a flowchart."""
+        """Text that GitHub and many editors show as a flowchart. Errors: `ValueError` for a direction that there is not."""
+        one_of("direction", direction, get_args(Direction))
         lines = [f"flowchart {direction}", *self._mermaid_in(None, "  ")]
         lines += [f"  {each}" for each in self._mermaid_edges()]
         lines += [f"  {each}" for each in self._mermaid_looks()]
         return "\n".join(lines) + "\n"
 
     def dot(self, *, direction: Direction = "TB") -> str:
-        """Text that Graphviz draws."""
+        """Text that Graphviz draws. Errors: as `mermaid`."""
+        one_of("direction", direction, get_args(Direction))
         lines = [f"digraph {_quoted(self.name)} {{", *(f"  {each}" for each in _dot_head(direction))]
         lines += self._dot_in(None, "  ")
         lines += [f"  {each}" for each in self._dot_edges()]

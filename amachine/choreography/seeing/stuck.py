@@ -11,8 +11,10 @@ from typing import Any
 
 import attrs
 
+from amachine.choreography.acting import Words
 from amachine.choreography.local import Give, LocalState, Take
 from amachine.choreography.seeing.titles import scene_name
+from amachine.tracers.redaction import REDACTED, hides
 from amachine.tracers.shown import ArgsMapper, cut, seconds_text, short
 
 __all__ = ["InFlight", "Standing", "Stuck"]
@@ -38,6 +40,8 @@ class InFlight:
     informs: bool = False
     seq: int = 0
     data: Any = None
+    names: tuple[str, ...] = ()
+    """What the script calls the data."""
 
 
 @attrs.frozen
@@ -49,7 +53,7 @@ class Standing:
     seconds: float = 0.0
     """Since when it stands there."""
     inside: str = ""
-    """The handler that it is in the middle of: `send`, `on_ping`; empty while it waits for a frame."""
+    """What it is in the middle of: `Ping.send`, or in the script's words `bank.fine()`; empty while it waits for a frame."""
     blocked: tuple[str, ...] = ()
     """The peers to whom it cannot send, for want of room."""
     gone: tuple[str, ...] = ()
@@ -119,7 +123,9 @@ class Stuck:
         yield f"under way: {_number(len(self.frames), 'frame')}"
         shown = ArgsMapper()
         for each in self.frames[:FRAMES]:
-            said = "" if each.data is None else f" {short(each.data, shown.limit, shown.redact)}"
+            is_secret = any(hides(shown.redact, name) for name in (each.label, *each.names))
+            text = REDACTED if is_secret else short(each.data, shown.limit, shown.redact)
+            said = "" if each.data is None else f" {text}"
             number = f" (seq {each.seq})" if each.seq else ""
             arrow = "-->" if each.informs else "->"
             yield f"  {each.sender}{arrow}{each.receiver}: {scene_name(each.scene)}.{each.label}{said}{number}"
@@ -156,7 +162,8 @@ def _reason(role: str, standing: Mapping[str, Standing]) -> str:
     if each.ended:
         return f"it has ended in {each.ended}{f' ({each.why})' if each.why else ''}"
     if each.inside:
-        return f"its {each.inside} has not returned for {seconds_text(each.seconds)}"
+        whose = "" if isinstance(each.inside, Words) else "its "
+        return f"{whose}{each.inside} has not returned for {seconds_text(each.seconds)}"
     return f"it is to send in {each.state.name}, and has not for {seconds_text(each.seconds)}"
 
 

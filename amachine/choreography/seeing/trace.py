@@ -33,6 +33,7 @@ from amachine.choreography.seeing.sequence import (
     sequence_diagram,
     transcript,
 )
+from amachine.choreography.typenames import kind_of
 from amachine.errors import AmachineError, nearest
 from amachine.tracers.redaction import REDACTED, Part, hides, parts, scrub, secret_parts
 from amachine.tracers.shown import cut, short
@@ -69,17 +70,19 @@ class _Shown:
     def __call__(self, event: Event) -> Event:
         """The event, with text in the place of what only this process has."""
         if isinstance(event, Step):
-            return event if event.data is None else replace(event, data=self._text(event.label, event.data))
+            if event.data is None:
+                return event
+            return replace(event, data=self._text((event.label, *event.names), event.data), names=())
         if isinstance(event, EpochBegun):
             return event
         if isinstance(event, FrameDropped):
             frame = event.frame
-            data = None if frame.data is None else self._text(frame.label, frame.data)
+            data = None if frame.data is None else kind_of(frame.data)  # nothing here tells what it is called
             return replace(event, frame=frame._replace(data=data))
         return replace(event, why=cut(scrub(event.why[:2000], self.redact), 500))
 
-    def _text(self, label: str, data: object) -> str:
-        if hides(self.redact, label):
+    def _text(self, names: Iterable[str], data: object) -> str:
+        if any(hides(self.redact, name) for name in names):
             return REDACTED
         if isinstance(data, bytes | bytearray):  # what is in them means nothing to anybody
             return f"{len(data):,} bytes"
@@ -89,8 +92,8 @@ class _Shown:
 class Trace(StageTracer):
     """Remembers the last `limit` events: `trace = Trace()`, then `tracers=[trace]`, and in the end `print(trace)`.
 
-    `chars` characters of a payload are kept. `redact` says which are not: by the names of their fields, and of branches, as for
-    all tracers; by default the usual ones.
+    `chars` characters of a payload are kept. `redact` says which are not shown: by the names of their fields, of branches, and in
+    notation B of what is sent and of the parameter that gets it. By default the usual ones, as for all tracers.
     """
 
     def __init__(self, *, limit: int = 10_000, chars: int = 40, redact: Iterable[Part] | None = None) -> None:

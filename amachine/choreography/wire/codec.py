@@ -131,8 +131,7 @@ class Standard:
         if payload is bytes:
             return bytes
         if _of_pydantic(payload):
-            validate = _adapter(payload).validate_json
-            return lambda data: validate(bytes(data), strict=True)
+            return _decoder_of_pydantic(payload)
         return cast("Decode", msgspec.msgpack.Decoder(payload, strict=True).decode)
 
 
@@ -195,6 +194,23 @@ def _problem_of_pydantic(payload: Any) -> str | None:
             f"tuples and containers: {_first_line(error)}"
         )
     return None
+
+
+def _decoder_of_pydantic(payload: Any) -> Decode:
+    """Its errors say what is wrong and where, and show nothing of what came: they go to peers, and into logs."""
+    from pydantic import ValidationError
+
+    validate = _adapter(payload).validate_json
+
+    def decode(data: bytes | bytearray | memoryview) -> Any:
+        try:
+            return validate(bytes(data), strict=True)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_context=False, include_input=False)
+            said = [f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}" for each in wrong]
+        raise ValueError("; ".join(said))
+
+    return decode
 
 
 def _adapter(payload: Any) -> Any:

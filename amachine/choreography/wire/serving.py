@@ -19,6 +19,7 @@ from amachine.choreography.playing.endings import Ending
 from amachine.choreography.playing.frames import Frame, Kind
 from amachine.choreography.playing.joining import Joined
 from amachine.choreography.playing.seat import ABORTED
+from amachine.choreography.playing.watching import tracers_of
 from amachine.choreography.wire.listening import Expected, Listener
 from amachine.choreography.wire.opening import TERMS, Transport, listen, tasks
 from amachine.choreography.wire.wiring import wiring_of
@@ -78,7 +79,7 @@ class Server:
         self._at_once = options.get("at_once", 1000)
         self._on_end = options.get("on_end")
         self._engine: Engine = options.get("engine", "table")
-        self._tracers = tuple(options.get("tracers", ()))
+        self._tracers = tracers_of(options.get("tracers", ()))
         self._patience = options.get("patience")
         self._arriving: dict[str, dict[str, WireChannel]] = {}
         self._busy: set[str] = set()
@@ -178,6 +179,17 @@ class Server:
             try:
                 made = self._make_context(caller)
                 context = await made if isawaitable(made) else made
+                joined = Joined(
+                    self.choreography,
+                    self.role,
+                    context,
+                    channels,
+                    engine=self._engine,
+                    tracers=self._tracers,
+                    patience=self._patience,
+                    session=session,
+                    again=partial(self._again, session) if self._restarts else None,
+                )
             except BaseException as error:  # it is the user's function: this session ends, others go on
                 failure = failure_of(error)
                 if failure is None:
@@ -187,17 +199,7 @@ class Server:
                 for channel in channels.values():
                     channel.close(Frame(Kind.ERR, data=f"{self.role} cannot play"))
                 return
-            async with Joined(
-                self.choreography,
-                self.role,
-                context,
-                channels,
-                engine=self._engine,
-                tracers=self._tracers,
-                patience=self._patience,
-                session=session,
-                again=partial(self._again, session) if self._restarts else None,
-            ) as joined:
+            async with joined:
                 self.playing[session] = joined
                 ending = await joined.ended()
         except Exception as error:  # noqa: BLE001  # whatever it was: this session ends, others go on
