@@ -330,7 +330,7 @@ def _send(target: Machine, kind: Kind, called: int, args: Any, through: _Trail) 
     if target._owner_ == get_ident():
         target._admit(piped)
     else:
-        target._inbox_.append(piped)
+        target._the_inbox().append(piped)
         _knock(target)
 
 

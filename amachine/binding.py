@@ -32,9 +32,8 @@ everywhere: list[Tracer] = []
 class Binding(Asking):
     """A machine to which handlers and tracers are bound."""
 
-    __slots__ = ("_bindings_", "_tracers_")
+    __slots__ = ("_tracers_",)
 
-    _bindings_: tuple[object, ...]
     _tracers_: tuple[Tracer, ...]
 
     def eval(self, fn: Callable[[], T]) -> Wait[T]:
@@ -45,14 +44,14 @@ class Binding(Asking):
         elif self._owner_ == get_ident():
             self._the_queue().append(Evaluation(fn, wait))
         else:
-            self._inbox_.append(Evaluation(fn, wait))
+            self._the_inbox().append(Evaluation(fn, wait))
             self._knock()
         return wait
 
     @property
     def handlers(self) -> tuple[object, ...]:
         """The handler objects that are bound, in order; the class's own come before them."""
-        return self._bindings_
+        return self._owners_
 
     def bind(self, owner: Any, *, prefix: str = "", strict: bool = True) -> None:
         """Bind the handlers of an object, or of a mapping of names to functions, after those that are bound.
@@ -81,19 +80,17 @@ class Binding(Asking):
             except BindingError as error:
                 self._tell_error(ErrorInfo(error, formatted(error), f"bind of {self._id_}"), None)
                 return
-            self._bindings_ = (*self._bindings_, bound)
             self._run_program(program_of(schema, (*self._program_.suites, late)), (*self._owners_, bound))
 
         self.eval(add)
 
     def unbind(self, owner: object) -> None:
         """Take the handlers of a bound object away, when `bind` would add them. Errors: ValueError where it is not bound."""
-        if not any(each is owner for each in self._bindings_):
+        if not any(each is owner for each in self._owners_):
             raise ValueError(f"{owner!r} is not bound to {self._id_}")
 
         def take() -> None:
             at = next(i for i, each in enumerate(self._owners_) if each is owner)
-            self._bindings_ = (*self._bindings_[:at], *self._bindings_[at + 1 :])
             suites = self._program_.suites
             program = program_of(self._program_.schema, (*suites[: at + 1], *suites[at + 2 :]))
             self._run_program(program, (*self._owners_[:at], *self._owners_[at + 1 :]))
@@ -143,15 +140,15 @@ class Binding(Asking):
         """Run it where nothing else changes this machine: at once if this thread drains, or nobody does."""
         if self._owner_ == get_ident():
             change()
-        elif not self._is_elsewhere() and self._lock_.acquire(False):
+        elif not self._is_elsewhere() and self._take_turn():
             try:
                 change()
             finally:
-                self._lock_.release()
+                self._end_turn()
             if self._inbox_:
                 self._drain_inbox()
         else:
-            self._inbox_.append(Evaluation(change, Wait.make(f"tracers of {self._id_}")))
+            self._the_inbox().append(Evaluation(change, Wait.make(f"tracers of {self._id_}")))
             self._knock()
 
     def _tell(self, tracer: Tracer, hook: str) -> None:

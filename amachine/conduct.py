@@ -14,11 +14,12 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, cast
 
 from amachine._bits import bits, tick_at
+from amachine._kept import Kept, args_of, states_of, without
 from amachine.clock import Clock, Time, advance
 from amachine.declare import Phase
 from amachine.errors import HandlerTimeout
-from amachine.event import Event
-from amachine.handed import Life, Limits, Lock, Tasks
+from amachine.event import Event, event_for
+from amachine.handed import Life, Limits, Tasks
 from amachine.mutation import ErrorInfo, Kind, Mutation, Source
 from amachine.transition import HandlerRun, Plan, Program, Situation, Step, Transition
 
@@ -39,9 +40,6 @@ TRAIL = 24
 """So many mutations before the limit of the cause depth, their names are kept, to show the cycle."""
 _ENTERING = (Phase.ENTER, Phase.TO)
 _STATE = Phase.STATE
-
-_new: Callable[[type[Any]], Any] = object.__new__
-"""Records and events are made without their `__init__`: the call of it costs more than its stores."""
 
 
 class Moment:
@@ -92,23 +90,17 @@ class Conductor:
         "__weakref__",
         "_args_",
         "_attention_",
-        "_budget_",
-        "_cascading_",
         "_count_",
         "_error_",
-        "_front_",
         "_home_",
         "_hooks_",
         "_id_",
         "_ident_",
-        "_idlers_",
         "_inbox_",
         "_life_",
         "_limits_",
-        "_lock_",
         "_node_",
         "_now_",
-        "_overflowed_",
         "_owner_",
         "_owners_",
         "_program_",
@@ -116,21 +108,22 @@ class Conductor:
         "_running_",
         "_tasks_",
         "_time_",
+        "_turn_",
         "_waits_",
     )  # fmt: skip
 
     _time_: int
     """The ticks of all states, packed."""
+    _turn_: list[None]
+    """Holds one item while nobody runs the machine: whoever pops it does, and puts it back. A lock that can only be tried; one of
+    `threading` takes four times as long."""
     _count_: int
     """Transitions so far."""
-    _front_: int
-    """Those of them that had no queue tick."""
 
     def __init__(
         self,
         machine_id: str,
         program: Program,
-        lock: Lock,
         limits: Limits,
         now: Callable[[], float],
         ident: Callable[[], int],
@@ -139,25 +132,21 @@ class Conductor:
         self._program_ = program
         self._owners_: tuple[Any, ...] = ()
         self._limits_ = limits
-        self._budget_ = limits.handler
         self._now_ = now
         self._ident_ = ident
-        self._lock_ = lock
+        self._turn_: list[None] = [None]
         self._owner_ = 0  # the thread that drains, while user code may run below it
         self._life_ = Life.FREE
         self._home_: int | None = None  # the thread of the event loop that the machine lives in
         self._node_: Situation = program.first
         self._time_ = 0
-        self._count_ = self._front_ = 0
-        self._inbox_: list[Mutation | Evaluation | Wait[None]] = []
+        self._count_ = 0
+        self._inbox_: list[Mutation | Evaluation | Wait[None]] | None = None
         self._queue_: Queue | None = None
         self._running_: Transition | None = None
-        self._args_: dict[int, Any] | None = None
+        self._args_: Kept = None
         self._error_: BaseException | None = None
-        self._overflowed_ = False
-        self._cascading_ = False
         self._waits_: Waits | None = None
-        self._idlers_: list[Wait[None]] | None = None
         self._tasks_: Tasks | None = None
         self._hooks_: Hooks | None = None
         self._attention_ = program.schema.exception
@@ -166,7 +155,7 @@ class Conductor:
 
     def _begin(self, plan: Plan, args: Any) -> Transition:
         self._count_ += 1
-        t: Transition = _new(Transition)
+        t = Transition()
         t.machine = self._id_
         t.number = self._count_
         t.plan = plan
@@ -326,7 +315,7 @@ class Conductor:
 
     def _start(self, t: Transition, step: Step, start: Callable[[Step, Event[Any]], None]) -> None:
         try:
-            event: Event[Any] = Event(self, t, step[2], self._args_for(t, step))
+            event = event_for(self, t, step[2], self._args_for(t, step))
         except Exception as error:  # the class of its arguments cannot be built empty after all
             self._failed(t, step[2].label, error)
         else:
@@ -371,12 +360,13 @@ class Conductor:
     def _call(self, t: Transition, step: Step) -> object:
         """Call one handler, with its event, and see how long it takes."""
         fn, slot, call, subject, _ = step
-        event = _new(Event)
-        event.machine = self
+        machine: Any = self
+        event: Event[Any] = Event()
+        event.machine = machine
         event.transition = t
         event.call = call
         event.args = None if subject < 0 else self._args_for(t, step)
-        owner = self._owners_[slot - 1] if slot else self
+        owner = self._owners_[slot - 1] if slot else machine
         now = self._now_
         hooks = self._hooks_
         if hooks is not None and hooks.handlers:
@@ -388,7 +378,7 @@ class Conductor:
             raised = False
         finally:
             seconds = now() - began
-            if seconds > self._budget_ and not raised:  # an error says more than how long it took
+            if seconds > self._limits_.handler and not raised:  # an error says more than how long it took
                 self._overran(t, call.label, seconds)
             if hooks is not None and (hooks := self._hooks_) is not None and hooks.handlers:
                 t.runs = [*t.runs, HandlerRun(call.name, call.where, seconds)]
@@ -407,8 +397,8 @@ class Conductor:
         return self._empty_args(subject)
 
     def _activation_args(self, state: int) -> Any:
-        kept = self._args_
-        return kept[state] if kept and state in kept else self._empty_args(state)
+        args = args_of(self._args_, state)
+        return self._empty_args(state) if args is None else args
 
     def _empty_args(self, state: int) -> Any:
         make = self._program_.schema.args[state]
@@ -416,28 +406,19 @@ class Conductor:
 
     def _keep_args(self, t: Transition) -> None:
         """Remember what the entered states were given, for their Exit and End."""
-        kept = self._args_
-        if kept is None:
-            kept = self._args_ = {}
-        for i in bits(t.plan.enters):
-            if t.args is not None and t.plan.called >> i & 1:
-                kept[i] = t.args
-            else:
-                kept.pop(i, None)
+        plan = t.plan
+        kept = without(self._args_, plan.enters)
+        given = plan.enters & plan.called
+        self._args_ = (given, t.args, kept) if given and t.args is not None else kept
         self._attend()
 
     def _forget_args(self, states: int) -> None:
-        kept = self._args_
-        if kept:
-            for i in bits(states):
-                kept.pop(i, None)
-            self._attend()
+        self._args_ = without(self._args_, states)
+        self._attend()
 
     def _attend(self) -> None:
         """Work out which states, when they move, need more than the short path."""
-        attention = self._program_.schema.exception
-        for i in self._args_ or ():
-            attention |= 1 << i
+        attention = self._program_.schema.exception | states_of(self._args_)
         if self._tasks_ is not None:
             attention |= self._tasks_.bound
         self._attention_ = attention

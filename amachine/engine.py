@@ -1,7 +1,7 @@
 """What runs, and when: entry from any thread, the queue, the drain. SEMANTICS section 5.
 
-It is the memory of `conduct` with its lock. What it needs of the outside is handed in by the class above it: a lock to try,
-the identity of a thread, a way to wake an event loop. It never waits for anything.
+One thread at a time has the turn. What it needs of the outside is handed in by the class above it: the identity of a thread,
+a way to wake an event loop. It never waits for anything.
 """
 
 # pyright: reportPrivateUsage=false
@@ -17,7 +17,7 @@ from amachine.handed import Life
 from amachine.mutation import EXECUTED, Check, ErrorInfo, Kind, Mutation, Result, Status
 from amachine.queue import Entry, Evaluation, Queue
 from amachine.subscriptions import Wait, Waits
-from amachine.transition import Plan, Transition
+from amachine.transition import Plan, Transition, record
 
 CANCELED = Status.CANCELED
 ADD, REMOVE, SET, TOGGLE = Kind.ADD, Kind.REMOVE, Kind.SET, Kind.TOGGLE
@@ -29,6 +29,17 @@ class Engine(Conductor):
     __slots__ = ()
 
     # -- entry
+
+    def _take_turn(self) -> bool:
+        """Whether this thread may run the machine now; then `_end_turn` must follow."""
+        try:
+            self._turn_.pop()
+        except IndexError:
+            return False
+        return True
+
+    def _end_turn(self) -> None:
+        self._turn_[:] = (None,)  # one, also if a fork meanwhile has given the turn back
 
     def _submit_alive(self, kind: Kind, called: int, args: Any) -> Result | None:
         """The answer of a machine that is open, closing or closed; None when it may run on this stack."""
@@ -50,7 +61,7 @@ class Engine(Conductor):
         mutation = self._mutation(kind, called, args)
         result = Result(Status.QUEUED, waiter=self._result_wait)
         mutation.results.append(result)
-        self._inbox_.append(mutation)
+        self._the_inbox().append(mutation)
         self._knock()
         return result
 
@@ -77,24 +88,24 @@ class Engine(Conductor):
         return result
 
     def _drain_inbox(self) -> None:
-        # Whoever holds the lock looks at the inbox again after its release: so an entry that was appended while the lock
-        # was held is seen by its holder, and one that was appended later finds the lock free. None is left.
+        # Whoever has the turn looks at the inbox again after giving it back: so an entry that was appended before is seen
+        # then, and whoever appends one later finds that nobody has the turn. None is left.
         while self._inbox_:
             if self._life_ and self._is_elsewhere():
                 self._knock()
                 return
-            if not self._lock_.acquire(False):
+            if not self._take_turn():
                 return
             self._owner_ = self._ident_()
             try:
                 self._drain()
             except BaseException:
                 self._owner_ = 0
-                self._lock_.release()
+                self._end_turn()
                 self._drain_inbox()
                 raise
             self._owner_ = 0
-            self._lock_.release()
+            self._end_turn()
             if self._inbox_ and self._home_ is not None and self._tasks_ is not None:
                 self._tasks_.wake()
                 return
@@ -133,8 +144,8 @@ class Engine(Conductor):
             self._too_deep(mutation)
         elif queue.is_full(self._limits_.queue):
             self._refuse(mutation, "queue full")
-            if not self._overflowed_:
-                self._overflowed_ = True
+            if not queue.overflowed:
+                queue.overflowed = True
                 self._push_error(ErrorInfo(QueueFull(machine=self._id_, limit=self._limits_.queue)), mutation)
         else:
             queue.append(mutation, self._queue_tick)
@@ -156,10 +167,17 @@ class Engine(Conductor):
         self._refuse(
             mutation, f"it is {mutation.depth} handlers deep, and the limit is {self._limits_.depth}"
         )
-        if not self._cascading_:
-            self._cascading_ = True
+        queue = self._the_queue()
+        if not queue.cascading:
+            queue.cascading = True
             error = CascadeError(machine=self._id_, depth=mutation.depth, trail=mutation.trail)
             self._push_error(ErrorInfo(error), mutation)
+
+    def _the_inbox(self) -> list[Mutation | Evaluation | Wait[None]]:
+        inbox = self._inbox_
+        if inbox is None:  # `setdefault` is one step: whichever threads come first, they have the same one
+            inbox = self._inbox_ = self.__dict__.setdefault("_inbox_", [])
+        return inbox
 
     def _the_queue(self) -> Queue:
         if self._queue_ is None:
@@ -168,7 +186,8 @@ class Engine(Conductor):
 
     @property
     def _queue_tick(self) -> int:
-        return 1 + self._count_ - self._front_
+        queue = self._queue_
+        return 1 + self._count_ - (0 if queue is None else queue.fronts)
 
     def _prepend(self, mutation: Mutation) -> None:
         self._the_queue().prepend(mutation)
@@ -178,15 +197,16 @@ class Engine(Conductor):
 
     def _take_over(self) -> None:
         """Empty the inbox of the other threads into the queue."""
-        taken = self._inbox_[:]
-        del self._inbox_[: len(taken)]  # what was appended meanwhile stays
+        inbox = self._inbox_ or []
+        taken = inbox[:]
+        del inbox[: len(taken)]  # what was appended meanwhile stays
         for entry in taken:
             if isinstance(entry, Mutation):
                 self._admit(entry)
             elif isinstance(entry, Evaluation):
                 self._the_queue().append(entry)
             else:
-                self._idlers_ = [*(self._idlers_ or ()), entry]
+                self._the_queue().idlers.append(entry)
 
     def _drain(self) -> None:
         """Process what is queued, and what comes meanwhile, until nothing is left.
@@ -204,14 +224,14 @@ class Engine(Conductor):
                 self._process(self._queue_.pop())
             else:
                 return
-            self._overflowed_ = self._cascading_ = False
+            queue = self._queue_
+            if queue is not None:
+                queue.overflowed = queue.cascading = False
             hooks = self._hooks_
             if hooks is not None:
                 hooks.queue_drained(self)
-            if self._idlers_:
-                idlers, self._idlers_ = self._idlers_, None
-                for wait in idlers:
-                    wait.fulfil(None)
+            if queue is not None:
+                queue.tell_idlers()
             if not (self._queue_ or (self._inbox_ and self._home_ is None)):
                 break  # else a tracer, or a callback of a wait for this very moment, has asked for more
 
@@ -221,8 +241,8 @@ class Engine(Conductor):
             self._abandon()
             return True
         if self._is_elsewhere():
-            # Whoever holds the lock knocks for what is in the inbox after its release; so something must be.
-            self._inbox_.append(Evaluation(_nothing, Wait.make("handing over")))
+            # Whoever has the turn knocks for what is in the inbox after giving it back; so something must be.
+            self._the_inbox().append(Evaluation(_nothing, Wait.make("handing over")))
             return True
         return False
 
@@ -245,7 +265,7 @@ class Engine(Conductor):
         else:
             plan = self._program_.plan(node, kind, called)
         if entry.queue_tick is None:
-            self._front_ += 1
+            self._the_queue().fronts += 1
         t = self._begin(plan, entry.args)
         t._mutation = entry
         t.cause, t.depth, t.queue_tick = entry.source, entry.depth, entry.queue_tick
@@ -295,7 +315,7 @@ class Engine(Conductor):
         """What a silent transition that ran on the short path leaves to do."""
         outer, self._owner_ = self._owner_, self._ident_()
         try:
-            t = Transition(self._id_, self._count_, plan, self._time_ - plan.delta)
+            t = record(self._id_, self._count_, plan, self._time_ - plan.delta)
             cause = cause_here()
             if cause is not None:
                 t.come_from(cause)
@@ -326,9 +346,7 @@ class Engine(Conductor):
     def _check(self, kind: Kind, called: int, args: Any = None) -> Check:
         """Whether a mutation would go through at present; nothing changes, whatever the handlers do."""
         below = self._owner_ == self._ident_()
-        if not below and (
-            self._life_ == Life.CLOSED or self._is_elsewhere() or not self._lock_.acquire(False)
-        ):
+        if not below and (self._life_ == Life.CLOSED or self._is_elsewhere() or not self._take_turn()):
             active = (
                 self._node_.active
             )  # before the program, which may be another than that of the node by now
@@ -339,7 +357,7 @@ class Engine(Conductor):
             self._owner_ = self._ident_()
         try:
             plan = self._program_.plan(self._node_, kind, called)
-            t = Transition(self._id_, self._count_, plan, self._time_)
+            t = record(self._id_, self._count_, plan, self._time_)
             t.is_check = True
             t.args = args
             t.depth = self._running_.depth if self._running_ is not None else 0
@@ -357,7 +375,7 @@ class Engine(Conductor):
         finally:
             if not below:
                 self._owner_ = 0
-                self._lock_.release()
+                self._end_turn()
                 if self._inbox_:
                     self._drain_inbox()
         return Check(granted, "" if granted else t)

@@ -21,6 +21,8 @@ A_co = TypeVar("A_co", covariant=True)
 class Event(Generic[A_co]):
     """One call of one handler. `A_co` is the args class of the handler's state; `Event[None]` where it has none."""
 
+    # No `__init__`: the call of it costs more than four stores. See `event_for`.
+
     __slots__ = ("args", "call", "machine", "transition")
 
     args: A_co
@@ -30,12 +32,6 @@ class Event(Generic[A_co]):
     """The transition that runs, or ran: in a task it has ended."""
     call: Call
     """The handler itself: its phase, its conventional name, and where it is written."""
-
-    def __init__(self, machine: Any, transition: Transition, call: Call, args: Any) -> None:
-        self.machine = machine
-        self.transition = transition
-        self.call = call
-        self.args = args
 
     @property
     def name(self) -> str:
@@ -83,3 +79,13 @@ class Event(Generic[A_co]):
     def __repr__(self) -> str:
         check = " (check)" if self.is_check else ""
         return f"<Event {self.name} of {self.transition.id}{check}>"
+
+
+def event_for(machine: Any, transition: Transition, call: Call, args: Any) -> Event[Any]:
+    """What a handler is handed. Where every handler of every machine comes by, these lines are written out."""
+    event: Event[Any] = Event()
+    event.machine = machine
+    event.transition = transition
+    event.call = call
+    event.args = args
+    return event

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from amachine._kept import without
 from amachine.conduct import cause_here, enter_cause, leave_cause
 from amachine.engine import Engine
 from amachine.event import Event
@@ -15,15 +16,12 @@ from amachine.mutation import EXECUTED, ErrorInfo, Kind, Result, Status
 from amachine.transition import Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from amachine.transition import Plan
 
+FOREVER = float("inf")
+"""The time that handlers may take where there is no limit; then nobody looks at the clock."""
 ADD, REMOVE, TOGGLE = Kind.ADD, Kind.REMOVE, Kind.TOGGLE
 CANCELED = Status.CANCELED
-
-_new: Callable[[type[Any]], Any] = object.__new__
-"""Records and events are made without their `__init__`: the call of it costs more than its stores."""
 
 
 class Express(Engine):
@@ -35,7 +33,14 @@ class Express(Engine):
         """Run a mutation at once, with all that it queues; or queue it, when the machine is busy or lives elsewhere."""
         if self._life_ and (answer := self._submit_alive(kind, called, args)) is not None:
             return answer
-        if not self._lock_.acquire(False):
+        turn: list[None] | None = self._turn_
+        if not turn:  # somebody has it, mostly this thread: then no error need be made
+            return self._submit_busy(kind, called, args)
+        try:
+            turn.pop()
+        except IndexError:  # another thread was faster
+            turn = None
+        if turn is None:  # not in the `except`: what runs below would see that error
             return self._submit_busy(kind, called, args)
         try:
             if self._queue_ or self._inbox_:
@@ -52,53 +57,50 @@ class Express(Engine):
             if plan is None:
                 plan = self._program_.plan(node, kind, called)
             if args is not None or plan.moved & self._attention_:
-                if plan.given and args is not None and self._hooks_ is None and self._tasks_ is None:
-                    return self._run_plain(plan, args)
-                return self._run_now(plan, args)
-            if self._hooks_ is not None:
+                plain = plan.given and args is not None and self._hooks_ is None and self._tasks_ is None
+            elif self._hooks_ is not None:
                 return self._run_watched(plan)
-            if not plan.silent:
-                return self._run_plain(plan, None) if plan.plain else self._run_now(plan, None)
-            self._count_ += 1
-            if not plan.accepted:
-                return plan.refusal
-            self._time_ += plan.delta
-            self._node_ = plan.next
-            waits = self._waits_
-            if plan.autos or (waits is not None and plan.moved & waits.watched):
-                self._follow_up(plan)
-            return EXECUTED
+            elif plan.silent:
+                self._count_ += 1
+                if not plan.accepted:
+                    return plan.refusal
+                self._time_ += plan.delta
+                self._node_ = plan.next
+                waits = self._waits_
+                if plan.autos or (waits is not None and plan.moved & waits.watched):
+                    self._follow_up(plan)
+                return EXECUTED
+            else:
+                plain = plan.plain
+            if not plain:
+                return self._run_now(plan, args)
+            if self._life_ and self._is_elsewhere():  # opened since the caller asked
+                return self._post(plan.kind, called, args)
+            ident = self._ident_  # two steps: Python looks up a method slowly where it finds a value
+            self._owner_ = ident()
+            try:
+                refused = self._call_plain(plan, args)
+                if self._queue_:
+                    self._drain()
+            finally:
+                self._owner_ = 0
+            if refused is None:
+                return EXECUTED
+            if self._limits_.raise_errors and refused.failure is not None:
+                raise refused.failure.error
+            return Result(CANCELED, refused)
         finally:
-            self._lock_.release()
+            turn.append(None)
             if self._inbox_:  # looked at also when an error goes up: it takes nobody's mutation with it
                 self._drain_inbox()
 
-    def _run_plain(self, plan: Plan, args: Any) -> Result:
-        """Run a mutation of which only handlers will know: those that see no arguments, or just the ones it brings."""
-        if self._life_ and self._is_elsewhere():  # opened since the caller asked
-            return self._post(plan.kind, plan.called, args)
-        ident = self._ident_  # two steps: Python looks up a method slowly where it finds a value
-        self._owner_ = ident()
-        try:
-            refused = self._call_plain(plan, args)
-            if self._queue_ or self._inbox_:
-                self._drain()
-        finally:
-            self._owner_ = 0
-        if refused is None:
-            return EXECUTED
-        if self._limits_.raise_errors and refused.failure is not None:
-            raise refused.failure.error
-        return Result(CANCELED, refused)
-
     def _call_plain(self, plan: Plan, args: Any) -> Transition | None:
         """Negotiate, commit and run final handlers. The record, if that was refused or failed; None when all went well."""
-        self._count_ += 1
-        t: Transition = _new(Transition)
+        t = Transition()
         t.machine = self._id_
-        t.number = self._count_
+        t.number = self._count_ = self._count_ + 1
         t.plan = plan
-        t.before = self._time_
+        t.before = before = self._time_
         t.args = args
         cause = cause_here()
         if cause is not None:
@@ -106,44 +108,49 @@ class Express(Engine):
         self._running_ = t
         token = enter_cause(t)
         committed = False
-        now, owners = self._now_, self._owners_
         refused: Transition | None = None
+        now, budget, owners = self._now_, self._limits_.handler, self._owners_
+        limited = budget < FOREVER
+        machine: Any = self
+        event: Event[Any]
         try:
             for fn, slot, call, subject, _ in plan.negotiation:
-                event = _new(Event)
-                event.machine = self
+                event = Event()
+                event.machine = machine
                 event.transition = t
                 event.call = call
                 event.args = None if subject < 0 else args
-                began = now()
+                began = now() if limited else 0.0
                 try:
-                    answer = fn(owners[slot - 1] if slot else self, event)
+                    answer = fn(owners[slot - 1] if slot else machine, event)
                 except Exception as error:
                     t.committed = False
                     self._failed(t, call.label, error)
                     return t
-                else:
-                    seconds = now() - began
-                    if seconds > self._budget_:
-                        self._overran(t, call.label, seconds)
+                if limited and (seconds := now() - began) > budget:
+                    self._overran(t, call.label, seconds)
                 if answer is False:
                     t.veto = call
                     t.vetoes = (call,)
                     return t
-            self._time_ += plan.delta
+            self._time_ = before + plan.delta
             self._node_ = plan.next
             committed = t.is_final = True
             if args is not None:
-                self._keep_given(plan, args)
+                if self._attention_ & ~plan.moved == plan.schema.exception:  # no other state has any
+                    self._args_ = (plan.called, args, None)
+                    self._attention_ = plan.attention
+                else:
+                    self._keep_given(plan, args)
             for fn, slot, call, subject, _ in plan.finals:
-                event = _new(Event)
-                event.machine = self
+                event = Event()
+                event.machine = machine
                 event.transition = t
                 event.call = call
                 event.args = None if subject < 0 else args
-                began = now()
+                began = now() if limited else 0.0
                 try:
-                    fn(owners[slot - 1] if slot else self, event)
+                    fn(owners[slot - 1] if slot else machine, event)
                 except Exception as error:
                     refused = t
                     if self._fell(t, call, error):
@@ -152,8 +159,7 @@ class Express(Engine):
                     self._interrupted(t, stop)
                     raise
                 else:
-                    seconds = now() - began
-                    if seconds > self._budget_:
+                    if limited and (seconds := now() - began) > budget:
                         self._overran(t, call.label, seconds)
             if refused is not None and self._args_:
                 self._forget_args(refused.put_back)
@@ -172,17 +178,8 @@ class Express(Engine):
 
     def _keep_given(self, plan: Plan, args: Any) -> None:
         """Remember the arguments of the state that was called, and forget those of the states that it displaced."""
-        kept = self._args_
-        if kept is None:
-            kept = self._args_ = {}
-        for i in plan.displaced:
-            if i in kept:
-                del kept[i]
-        kept[plan.given - 1] = args
-        if len(kept) == 1:
-            self._attention_ = plan.called | plan.schema.exception
-        else:
-            self._attend()
+        self._args_ = (plan.called, args, without(self._args_, plan.moved))
+        self._attend()
 
     def _run_watched(self, plan: Plan) -> Result:
         """Run a mutation that tracers watch: the short way where they alone will know of it."""
@@ -195,7 +192,7 @@ class Express(Engine):
         self._owner_ = ident()
         try:
             self._count_ += 1
-            t: Transition = _new(Transition)
+            t = Transition()
             t.machine = self._id_
             t.number = self._count_
             t.plan = plan

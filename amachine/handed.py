@@ -1,27 +1,17 @@
-"""What a machine is handed from above: a lock, a keeper of tasks, limits; and where it is in its life.
+"""What a machine is handed from above: a keeper of tasks, limits; and where it is in its life.
 
 Only shapes and numbers: the engine knows threads, loops and clocks by these alone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
 
 if TYPE_CHECKING:
     from amachine.event import Event
     from amachine.transition import Step
-
-
-class Lock(Protocol):
-    """A mutex that can be tried."""
-
-    def acquire(self, blocking: bool = ..., /) -> bool:  # noqa: FBT001  # as `threading` has it
-        """Take it; without blocking, say whether that was possible."""
-        ...
-
-    def release(self) -> None:
-        """Give it back."""
-        ...
 
 
 class Tasks(Protocol):
@@ -47,7 +37,8 @@ class Tasks(Protocol):
         ...
 
 
-class Limits(NamedTuple):
+@attrs.frozen
+class Limits:
     """What a machine allows."""
 
     queue: int | None = 1000

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 class Living(Binding):
     """A machine that is opened and closed."""
 
-    __slots__ = ("_children_", "_parent_", "_pipe_")
+    __slots__ = ("_children_", "_parent_")
 
     _children_: tuple[ref[Machine], ...]
     _parent_: Machine | None
-    _pipe_: bool
+    _pipe_: bool = False  # stored only where it is another
 
     _native_tasks: ClassVar[bool] = True
     """Whether tasks on asyncio are the loop's own, and not anyio's; for measuring the difference."""
@@ -90,11 +90,11 @@ class Living(Binding):
             self._home_ = home
             self._life_ = Life.OPEN
 
-        if self._lock_.acquire(False):
+        if self._take_turn():
             try:
                 move_in()
             finally:
-                self._lock_.release()
+                self._end_turn()
         else:
             # A thread that is draining gets as far as this, and leaves the rest to the loop.
             with CancelScope(shield=True):
@@ -107,7 +107,7 @@ class Living(Binding):
                     raise
         await runtime.open(loop, native=self._native_tasks)
         if self._queue_ or self._inbox_:  # such as what was pending when the machine was exported
-            self._inbox_.append(Evaluation(lambda: None, Wait.make("opening")))
+            self._the_inbox().append(Evaluation(lambda: None, Wait.make("opening")))
             runtime.wake()
         return self
 
@@ -190,14 +190,22 @@ class Living(Binding):
                     )
         if self._life_ >= Life.CLOSING:
             return
-        from contextlib import ExitStack
+        try:
+            self._dispose()
+        finally:
+            self._begin_closing()
+            try:
+                self._close_children()
+            finally:
+                self._finish_in_turn()
 
-        with ExitStack() as last_first:
-            last_first.callback(self.eval, self._finish_closing)
-            for child in self.children:
-                last_first.callback(child.close)
-            last_first.callback(self._begin_closing)
-            last_first.callback(self._dispose)
+    def _close_children(self) -> None:
+        if self._children_:
+            from contextlib import ExitStack
+
+            with ExitStack() as last_first:
+                for child in self.children:
+                    last_first.callback(child.close)
 
     def _family(self) -> list[Living]:
         """This machine, its children, and theirs."""
@@ -212,36 +220,52 @@ class Living(Binding):
                 self._log("machine %s closes although Disposing was refused: %s", self._id_, result.why)
 
     def _begin_closing(self) -> None:
-        self._life_ = Life.CLOSING
+        with waiting.making:  # of two threads that close it, the slower one finds it closed, and leaves it so
+            self._life_ = max(self._life_, Life.CLOSING)
+
+    def _finish_in_turn(self) -> None:
+        """Finish closing between two mutations: at once where nothing runs or is queued, as with most machines."""
+        if self._queue_ or self._inbox_ or not self._take_turn():
+            self.eval(self._finish_closing)
+            return
+        self._owner_ = get_ident()
+        try:
+            self._finish_closing()
+            self._abandon()
+        finally:
+            self._owner_ = 0
+            self._end_turn()
+            self._drain_inbox()
 
     def _finish_closing(self) -> None:
         self._life_ = Life.CLOSED
         self._home_ = None
-        # Whoever has the lock, now or next, finds this and answers what is queued: a thread may still be on its way in.
-        self._inbox_.append(Evaluation(lambda: None, Wait.make("closing")))
-        self._drain_inbox()
-        self._the_waits().close(self._closed_error())
+        if self._owner_ != get_ident():  # else this thread has the turn, and goes on to answer what is queued
+            # Whoever has it, now or next, finds this and does so: a thread may still be on its way in.
+            self._the_inbox().append(Evaluation(lambda: None, Wait.make("closing")))
+            self._drain_inbox()
+        with waiting.making:  # waits that are first made from now on are closed from the beginning
+            waits = self._waits_
+        if waits is not None:
+            waits.close(self._closed_error())
         for tracer in self._tracers_:
             self.detach(tracer)
 
     def _abandon(self) -> None:
         """Answer what was queued, or is queued too late: nothing of it will run."""
-        closed = self._closed_error()
         if self._inbox_:
             self._take_over()
         queue = self._queue_
+        if queue is None:
+            return
+        closed = self._closed_error()
         while queue:
             entry = queue.pop()
             if isinstance(entry, Evaluation):
                 entry.wait.fail(closed)
             else:
                 self._refuse(entry, str(closed), closed)
-        idlers, self._idlers_ = self._idlers_, None
-        for wait in idlers or ():
-            wait.fulfil(None)
-
-    def _closed_error(self) -> MachineClosed:
-        return MachineClosed(f"machine {self._id_} is closed", machine=self._id_)
+        queue.tell_idlers()
 
     # -- errors from outside of handlers, and what the engine asks of the outside
 
@@ -315,7 +339,7 @@ class Living(Binding):
             turn.add_parker(
                 lambda: self._report(info) if turn.error is not None else None
             )  # closed before it came
-            self._inbox_.append(Evaluation(lambda: self._push_error(info, mutation), turn))
+            self._the_inbox().append(Evaluation(lambda: self._push_error(info, mutation), turn))
             self._knock()
 
     def _announce(self, info: ErrorInfo) -> None:

@@ -1,4 +1,4 @@
-"""The public machine: the engine, with class-level states, handlers, a lock, a clock, logging and a runtime tied on."""
+"""The public machine: the engine, with class-level states, handlers, a clock, logging and a runtime tied on."""
 
 # pyright: reportPrivateUsage=false
 # The rooms of a machine share its memory; nobody else does.
@@ -23,10 +23,11 @@ from typing import (
     cast,
     overload,
 )
-from weakref import WeakSet, ref
+from weakref import ref
 
 from amachine import binding, inspection, waiting
 from amachine._bits import odd_lanes
+from amachine._owncopy import own_copy
 from amachine.asking import Bare
 from amachine.bound import BoundState
 from amachine.declare import P, State, States, any_enter, any_state, reserve
@@ -104,7 +105,7 @@ class Machine(Requesting, States):
     from any thread. `Machine(id, **options)`: see `Options`. Errors: `BindingError` where a handler does not fit.
     """
 
-    __slots__ = ("__dict__", "_tags_")
+    __slots__ = ("__dict__",)
 
     @staticmethod
     def any_enter(fn: Callable[[M, Event[Any]], bool | None]) -> Callable[[M, Event[Any]], bool | None]:
@@ -134,6 +135,8 @@ class Machine(Requesting, States):
             schema = cls.schema
             program = program_of(schema, (suite_of(cls, schema, own=True),))
             type.__setattr__(cls, "_program_of_class", program)
+            for shared in (cls._submit, cls._call_plain):
+                type.__setattr__(cls, shared.__name__, own_copy(shared, cls))
         self._begin_with(program, id, options)
 
     @classmethod
@@ -227,13 +230,14 @@ class Machine(Requesting, States):
         else:
             limits = _LIMITS
         name = id or f"{type(self).__name__}-{next(_ids)}"
-        super().__init__(name, program, Lock(), limits, perf_counter, get_ident)
-        self._bindings_ = ()
+        super().__init__(name, program, limits, perf_counter, get_ident)
         self._tracers_ = ()
-        self._tags_ = tuple(tags)
         self._children_ = ()
         self._parent_ = parent
-        self._pipe_ = pipe_errors
+        if pipe_errors:
+            self._pipe_ = True
+        if labels := tuple(tags):
+            self._tags_ = labels
         _machines.add(self)
         bound: Iterable[object] = (cast("object", handlers),) if isinstance(handlers, Mapping) else handlers
         for owner in bound:
@@ -254,6 +258,8 @@ class Machine(Requesting, States):
         return self._id_
 
     schema: SchemaOfMachine = SchemaOfMachine()
+
+    _tags_: tuple[str, ...] = ()  # stored only where there are any
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -398,22 +404,54 @@ _own_names.update(
 Machine._reserved = frozenset(name for name in dir(Machine) if not name.startswith("_")) - {"Exception"}
 reserve(Machine._reserved)
 
-_machines: WeakSet[Machine] = WeakSet()
+
+class _Roll:
+    """All machines that there are. It keeps none alive.
+
+    A WeakSet weighs twice as much, for it has a callback for each. Here those who are gone are struck off whenever the
+    roll has become twice as long.
+    """
+
+    def __init__(self) -> None:
+        self._refs: list[ref[Machine]] = []
+        self._room = 64
+        self._striking = Lock()
+
+    def add(self, machine: Machine) -> None:
+        self._refs.append(ref(machine))
+        if len(self._refs) > self._room and self._striking.acquire(blocking=False):
+            try:
+                self._strike_off()
+            finally:
+                self._striking.release()
+
+    def _strike_off(self) -> None:
+        """Forget those who are gone. Who is added meanwhile stays."""
+        known = self._refs[:]
+        alive = [each for each in known if each() is not None]
+        self._refs[: len(known)] = alive
+        self._room = 2 * len(alive) + 64
+
+    def after_fork(self) -> list[Machine]:
+        """All of them, in the child: another thread of the parent may just have been at this, too."""
+        self._striking = Lock()
+        return [machine for each in self._refs[:] if (machine := each()) is not None]
+
+
+_machines = _Roll()
 
 
 def _after_fork() -> None:
-    """In the child of a fork: free the locks that threads of the parent held, which are not here to release them.
+    """In the child of a fork: give back the turns that threads of the parent had, which are not here to do so.
 
-    The forking thread itself goes on, and releases its own. A mutation that another thread was running is not run again
+    The forking thread itself goes on, and gives back its own. A mutation that another thread was running is not run again
     here: the machine stands as before or after its commit, and its queue is kept.
     """
     here = get_ident()
     waiting.making = Lock()
-    for machine in tuple(_machines):
-        if machine._lock_.acquire(False):
-            machine._lock_.release()
-        elif machine._owner_ != here:
-            machine._lock_ = Lock()
+    for machine in _machines.after_fork():
+        if not machine._turn_ and machine._owner_ != here:
+            machine._turn_ = [None]
             machine._owner_ = 0
             machine._running_ = None
             program = machine._program_

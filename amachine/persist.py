@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from amachine import work
 from amachine._bits import bits
 from amachine._defs import RELATIONS
+from amachine._kept import by_state
 from amachine.arguments import to_plain
 from amachine.errors import ArgsError, MachineClosed, PastError, WaitError
 from amachine.handed import Life
@@ -42,7 +43,7 @@ def export(machine: Machine, *, pending: bool) -> dict[str, Any]:
         return picture(machine, pending=pending)
     if machine._life_ == Life.CLOSED:
         return picture(machine, pending=pending)
-    if not machine._is_elsewhere() and machine._lock_.acquire(False):
+    if not machine._is_elsewhere() and machine._take_turn():
         queued = len(machine._queue_ or ())
         machine._owner_ = (
             get_ident()
@@ -51,7 +52,7 @@ def export(machine: Machine, *, pending: bool) -> dict[str, Any]:
             return picture(machine, pending=pending)
         finally:
             machine._owner_ = 0
-            machine._lock_.release()
+            machine._end_turn()
             if machine._inbox_ or len(machine._queue_ or ()) > queued:
                 machine.eval(lambda: None)  # what was asked for meanwhile has its turn
     try:
@@ -63,7 +64,7 @@ def export(machine: Machine, *, pending: bool) -> dict[str, Any]:
 def picture(machine: Machine, *, pending: bool) -> dict[str, Any]:
     """All that `restoring` needs. Only for a thread that keeps the machine from running."""
     schema, active = machine._program_.schema, machine._node_.active
-    kept = machine._args_ or {}
+    kept = by_state(machine._args_)
     args: dict[str, Any] = {}
     errors: dict[str, Any] = {}
     for i in bits(active):
@@ -138,7 +139,7 @@ def _timers(machine: Machine) -> list[dict[str, Any]]:
 def _pending(machine: Machine) -> list[dict[str, Any]]:
     queue = machine._queue_
     queued = queue.mutations() if queue else ()
-    sent = (entry for entry in tuple(machine._inbox_) if isinstance(entry, Mutation))
+    sent = (entry for entry in tuple(machine._inbox_ or ()) if isinstance(entry, Mutation))
     return [
         *(_written(machine, each, front=each.queue_tick is None) for each in queued),
         *(_written(machine, each, front=False) for each in sent),

@@ -31,11 +31,19 @@ Entry: TypeAlias = Mutation | Evaluation
 class Queue:
     """A queue of mutations and evaluations. Truthy while something is in it."""
 
-    __slots__ = ("_entries", "_ticked")
+    __slots__ = ("_entries", "_ticked", "cascading", "fronts", "idlers", "overflowed")
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
         self._ticked = 0
+        self.fronts: int = 0
+        """The mutations so far that were taken up and had no queue tick."""
+        self.overflowed: bool = False
+        """It was full, and that has been reported; until it is empty."""
+        self.cascading: bool = False
+        """The same of a mutation that was too deep."""
+        self.idlers: list[Wait[None]] = []
+        """The waits for it to be empty."""
 
     def append(self, entry: Entry, queue_tick: int = 0) -> None:
         """Put an entry last. A mutation gets the queue tick at which it will run, `queue_tick` being the present one."""
@@ -68,6 +76,13 @@ class Queue:
     def is_full(self, limit: int | None) -> bool:
         """Whether no more may be appended."""
         return limit is not None and len(self._entries) >= limit
+
+    def tell_idlers(self) -> None:
+        """End the waits for it to be empty."""
+        if self.idlers:
+            idlers, self.idlers = self.idlers, []
+            for wait in idlers:
+                wait.fulfil(None)
 
     def __len__(self) -> int:
         return len(self._entries)

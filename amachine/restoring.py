@@ -12,13 +12,14 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from amachine._bits import lanes_of
+from amachine._kept import kept_of
 from amachine.conduct import Moment
 from amachine.errors import nearest
-from amachine.event import Event
+from amachine.event import Event, event_for
 from amachine.handed import Life
 from amachine.mutation import ErrorInfo, Kind, Mutation, Result, Status
 from amachine.saved import cut
-from amachine.transition import Plan, Transition
+from amachine.transition import Plan, Transition, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ def made(saved: Saved, make: Callable[[str], M], id: str) -> M:
 
 def load(machine: Machine, saved: Saved) -> None:
     """Give a new machine what was saved. Errors: `RestoreError`, and it is as it was."""
-    if not machine._lock_.acquire(False):
+    if not machine._take_turn():
         raise saved.refused("the machine to restore into is running already")
     machine._owner_ = get_ident()  # what tracers ask for is below this, and waits for nobody
     try:
@@ -70,9 +71,11 @@ def load(machine: Machine, saved: Saved) -> None:
         timers = _timers(machine, saved, steps)
         machine._time_ = saved.time
         machine._node_ = program.situation(saved.active)
-        machine._count_, machine._front_ = saved.count, saved.front
+        machine._count_ = saved.count
+        if saved.front:
+            machine._the_queue().fronts = saved.front
         machine._machine_tick_ = saved.machine_tick + 1
-        machine._args_ = {**saved.args} or None
+        machine._args_ = kept_of(saved.args)
         info = saved.args.get(program.schema.exception.bit_length() - 1)
         machine._error_ = info.error if isinstance(info, ErrorInfo) else None
         machine._attend()
@@ -84,7 +87,7 @@ def load(machine: Machine, saved: Saved) -> None:
         _enqueue(machine, saved)
     finally:
         machine._owner_ = 0
-        machine._lock_.release()
+        machine._end_turn()
     if machine._inbox_:  # another thread has been faster than the caller
         machine._drain_inbox()
     if machine._waits_ is not None:
@@ -101,13 +104,12 @@ def _restored(machine: Machine, saved: Saved) -> Transition:
     plan.accepted, plan.exits, plan.reentries = True, 0, 0
     plan.delta = lanes_of(saved.active)
     plan.next = machine._program_.situation(saved.active)
-    plan.autos = plan.wanting = 0
+    plan.autos = plan.wanting = plan.attention = 0
     plan.negotiation = plan.finals = plan.ends = plan.tasks = ()
-    plan.leads = plan.asks = plan.plain = False
+    plan.leads = plan.asks = plan.plain = plan.given = False
     plan.silent = True
-    plan.given, plan.displaced = 0, ()
     plan.refusal = Result(Status.CANCELED, plan)
-    t = Transition(machine._id_, saved.count, plan, saved.time - plan.delta)
+    t = record(machine._id_, saved.count, plan, saved.time - plan.delta)
     t.is_restore, t.running, t.committed = True, False, True
     return t
 
@@ -121,7 +123,7 @@ def _event(machine: Machine, t: Transition, step: Step, saved: Saved) -> Event[A
         except Exception as error:
             name = saved.schema.names[subject]
             raise saved.refused(f"the arguments of {name} cannot be made: {error!r}", state=name) from error
-    return Event(machine, t, step[2], args)
+    return event_for(machine, t, step[2], args)
 
 
 def _timers(machine: Machine, saved: Saved, steps: list[Step]) -> list[tuple[int, str, float | None]]:

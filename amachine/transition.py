@@ -47,7 +47,7 @@ class Plan:
     """Everything about a transition that can be known before its handlers are asked. All sets are masks."""
 
     __slots__ = (
-        "accepted", "active", "asks", "auto", "autos", "banned", "called", "delta", "displaced", "ends", "enters",
+        "accepted", "active", "asks", "attention", "auto", "autos", "banned", "called", "delta", "ends", "enters",
         "exits", "finals", "given", "kind", "leads", "moved",
         "negotiation", "next", "plain", "reentries", "refusal", "schema", "silent", "target", "tasks",
         "wanting",
@@ -85,13 +85,13 @@ class Plan:
     """Relations agree, but handlers or missing arguments may refuse."""
     plain: bool
     """Handlers are concerned, but none that sees arguments, and nothing follows but what they do themselves."""
-    given: int
-    """1 + the index of the one state that it calls and enters, where handlers see no arguments but of that; else 0.
+    given: bool
+    """It calls and enters one state, and handlers see no arguments but of that; as with `plain`, nothing follows.
 
-    As with `plain`, nothing follows. So a mutation with arguments is nothing out of the ordinary.
+    So a mutation with arguments is nothing out of the ordinary.
     """
-    displaced: tuple[int, ...]
-    """The states that exit, where `given` says that arguments are nothing out of the ordinary."""
+    attention: int
+    """The states that need more than the shortest way afterwards, where no others have arguments: the called, and `Exception`."""
     silent: bool
     """No handler is concerned, and no arguments are missing."""
     refusal: Result
@@ -242,9 +242,8 @@ class Program:
         unseen = all(step[3] < 0 for step in (*plan.negotiation, *plan.finals))
         plan.plain = plan.accepted and unseen and not (plan.auto or plan.wanting or plan.leads)
         plan.silent = not (plan.asks or plan.finals or plan.ends or plan.tasks)
-        plan.given, plan.displaced = 0, ()
-        if self._is_about_one(plan):
-            plan.given, plan.displaced = plan.called.bit_length(), tuple(bits(plan.exits))
+        plan.given = self._is_about_one(plan)
+        plan.attention = plan.called | plan.schema.exception
 
     def _is_about_one(self, plan: Plan) -> bool:
         """Whether arguments that are given for the one state that it calls concern nobody but that state's own handlers."""
@@ -305,7 +304,8 @@ class Transition:
     It keeps no machine alive. Only what differs from the ordinary is stored; the rest is worked out when asked.
     """
 
-    # No slots: what is ordinary stands in the class, so that a record costs four stores, and not twenty.
+    # No slots: what is ordinary stands in the class, so that a record costs four stores, and not twenty. And no `__init__`,
+    # the call of which costs more than these: see `record`.
 
     machine: str
     """Id of the machine."""
@@ -345,12 +345,6 @@ class Transition:
     """The handlers that were called, with their durations; measured only when a tracer asks for handlers."""
     _mutation: Mutation | None = None
     _source: Source | None = None
-
-    def __init__(self, machine: str, number: int, plan: Plan, before: int) -> None:
-        self.machine = machine
-        self.number = number
-        self.plan = plan
-        self.before = before
 
     def come_from(self, cause: Transition) -> None:
         """Say which transition's handler, task or callback made the mutation."""
@@ -484,6 +478,16 @@ class Transition:
 
     def __repr__(self) -> str:
         return f"<Transition {self.id} {self}>"
+
+
+def record(machine: str, number: int, plan: Plan, before: int) -> Transition:
+    """A new record. Where every transition of every machine comes by, these lines are written out."""
+    t = Transition()
+    t.machine = machine
+    t.number = number
+    t.plan = plan
+    t.before = before
+    return t
 
 
 def refusal(veto: Call) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 from amachine import subscriptions
 from amachine.conduct import Moment
 from amachine.declare import State
+from amachine.errors import MachineClosed
 from amachine.express import Express
 from amachine.handed import Life
 from amachine.parking import MachineParking
@@ -105,7 +106,7 @@ class Waiting(Express):
             wait.fulfil(None)
         self._wait(wait, now=False)
         if not wait.done:
-            self._inbox_.append(wait)
+            self._the_inbox().append(wait)
             if self._owner_ != self._ident_():
                 self._knock()
         return wait
@@ -154,8 +155,14 @@ class Waiting(Express):
             with making:  # two threads, each with its first wait, must not make two
                 waits = self._waits_
                 if waits is None:
-                    waits = self._waits_ = Waits(MachineParking(self))
+                    waits = Waits(MachineParking(self))
+                    if self._life_ == Life.CLOSED:
+                        waits.close(self._closed_error())
+                    self._waits_ = waits
         return waits
+
+    def _closed_error(self) -> MachineClosed:
+        return MachineClosed(f"machine {self._id_} is closed", machine=self._id_)
 
     def _label(self, verb: str, states: Iterable[AnyState]) -> str:
         names = ", ".join(state if isinstance(state, str) else state.name for state in states)

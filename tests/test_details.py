@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import copy
+import cProfile
+import inspect
 import pickle
+import pstats
 import sys
+import traceback
 from types import ModuleType
 from typing import Any
 
@@ -295,3 +299,65 @@ def test_a_machine_opens_on_asyncio_while_another_thread_imports_trio(
             return plain.is_open
 
     assert anyio.run(main, backend="asyncio")
+
+
+# A mutation of a machine runs in functions that are its class's own, so that no class slows down another.
+
+
+class Left(Machine):
+    a = State()
+
+
+class Right(Machine):
+    a = State()
+
+
+class Below(Left):
+    b = State()
+
+
+def test_a_profile_tells_of_the_mutations_of_every_class() -> None:
+    machines = Left(), Right(), Below()
+    profile = cProfile.Profile()
+    profile.enable()
+    for machine in machines:
+        machine.toggle("a")
+    profile.disable()
+    stats: Any = pstats.Stats(profile)
+    names = {name for _, _, name in stats.stats}
+    assert {"_submit of Left", "_submit of Right", "_submit of Below"} <= names
+
+
+def test_a_class_with_machines_keeps_what_its_base_does_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Base(Machine):
+        a = State()
+
+    class Derived(Base):
+        pass
+
+    seen: list[str] = []
+
+    def submit(self: Machine, *args: Any) -> Any:
+        seen.append(self.id)
+        return Machine._submit(self, *args)
+
+    Base("base")
+    monkeypatch.setattr(Base, "_submit", submit)
+    machine = Derived("derived")
+    assert machine.a.add()
+    assert seen == ["derived"]
+
+
+def test_a_traceback_shows_the_code_of_the_engine() -> None:
+    class Broken(Machine):
+        a = State()
+
+        @a.state
+        def fails(self, e: Event[None]) -> None:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no") as caught:
+        Broken("broken", raise_errors=True).a.add()
+    lines = traceback.format_exception(caught.value)
+    assert any("in _call_plain of Broken\n" in line and "fn(owners" in line for line in lines)
+    assert inspect.getsource(Broken._submit) == inspect.getsource(Machine._submit)

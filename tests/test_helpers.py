@@ -421,12 +421,12 @@ async def test_a_refused_debounce_is_offered_again_with_what_is_newest() -> None
 async def test_what_came_while_an_older_one_was_queued_and_refused_replaces_it() -> None:
     sink = Sink()
     async with debounce(sink.changed, 1) as changed:
-        sink._lock_.acquire(False)  # as if a thread were draining it
+        sink._take_turn()  # as if a thread were draining it
         sink.shut.add()
         changed.push("old")
         await anyio.sleep(1.5)
         changed.push("new")
-        sink._lock_.release()
+        sink._end_turn()
         sink.pulse.add()
         await rest()
         assert changed.pending == (Change("new"),)
@@ -610,14 +610,14 @@ async def test_arguments_that_cannot_be_built_enter_exception_and_do_not_stop_th
 async def test_a_queued_mutation_is_waited_for_and_offered_again_if_it_is_refused() -> None:
     sink = Sink()
     async with batch(sink.received, max_items=1, max_seconds=1) as received:
-        sink._lock_.acquire(False)  # as if a thread were draining it
+        sink._take_turn()  # as if a thread were draining it
         sink.shut.add()
         received.push(1)
         received.push(2)
         await anyio.sleep(3)
         assert received.answer is not None
         assert received.answer.queued
-        sink._lock_.release()
+        sink._end_turn()
         sink.pulse.add()
         await rest()
         assert received.answer.canceled

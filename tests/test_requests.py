@@ -239,7 +239,7 @@ async def test_what_never_changes_is_still_given_up_on() -> None:
 
 async def test_a_queued_request_is_waited_for() -> None:
     flow = Flow()
-    flow._lock_.acquire(False)  # as if a thread were draining it
+    flow._take_turn()  # as if a thread were draining it
     granted: list[Granted[None]] = []
     async with anyio.create_task_group() as group:
 
@@ -249,7 +249,7 @@ async def test_a_queued_request_is_waited_for() -> None:
         group.start_soon(ask)
         await anyio.wait_all_tasks_blocked()
         assert granted == []
-        flow._lock_.release()
+        flow._end_turn()
         flow.kept.add()
     assert flow.active == ("start", "kept")
     assert granted[0].attempts == 1
@@ -357,12 +357,12 @@ async def test_a_timeout_tells_of_a_request_that_still_has_its_turn_to_come() ->
         other = State()
 
     busy = Busy("busy")
-    busy._lock_.acquire(False)  # as if a thread were draining it, and did not come to an end
+    busy._take_turn()  # as if a thread were draining it, and did not come to an end
     try:
         with pytest.raises(RequestTimeout, match="busy: add go still waits for its turn after 2 s"):
             await busy.request(Busy.go, timeout=2)
     finally:
-        busy._lock_.release()
+        busy._end_turn()
 
 
 async def test_a_timeout_keeps_the_last_refusal_whatever_came_after_it() -> None:
@@ -380,9 +380,9 @@ async def _request_while_busy(flow: Flow) -> None:
     async with pool(1, errors="keep") as jobs:
         asked = jobs.start(lambda: request)
         await anyio.sleep(0.5)
-        flow._lock_.acquire(False)
+        flow._take_turn()
         await anyio.sleep(5)
-        flow._lock_.release()
+        flow._end_turn()
     assert asked.value
 
 

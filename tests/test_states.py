@@ -412,10 +412,10 @@ def test_on_dispose_registers_with_a_disposed_and_otherwise_waits_for_the_end() 
 def test_on_dispose_while_the_machine_is_busy_loses_nothing_when_it_was_too_late() -> None:
     done: list[Any] = []
     machine = Held("held")
-    machine._lock_.acquire(False)  # as if a thread were draining it
+    machine._take_turn()  # as if a thread were draining it
     assert machine.Disposing.add().queued
     assert on_dispose(machine, partial(closes, done, "late"))
-    machine._lock_.release()
+    machine._end_turn()
     machine.close()
     assert done == ["late"]
 

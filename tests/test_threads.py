@@ -19,8 +19,7 @@ from typing import Any
 
 import pytest
 
-from amachine import Check, Event, Machine, MachineClosed, Result, Status, Tracer, WaitError
-from amachine.handed import Lock
+from amachine import Check, Event, Machine, MachineClosed, Mutation, Result, State, Status, Tracer, WaitError
 from tests.thorough import MORE
 
 THREADS = 8
@@ -176,6 +175,109 @@ def test_handlers_never_run_in_two_threads_at_once(hasty: None) -> None:
     in_threads(*[Caller(machine, "Hit", count)] * THREADS)
     assert machine.error is None
     assert seen[0] == 3 * THREADS * count
+
+
+class Fresh(Machine):
+    """What threads race for on a new machine: its first mutation, its inbox, its queue, its waits."""
+
+    hit = State(multi=True)
+    wall = State()
+    no = State(multi=True, require=[wall])
+    seen = 0
+    inside = 0
+
+    @hit.enter
+    def hits(self, e: Event[None]) -> bool:
+        self.inside += 1
+        return True
+
+    @hit.state
+    def counts(self, e: Event[None]) -> None:
+        self.seen += 1
+        self.inside -= 1
+        if self.seen == ROUNDS * 2:
+            self.wall.add()
+
+
+ROUNDS = 12
+
+
+def test_threads_that_come_to_a_new_machine_at_once_lose_nothing_and_each_tick_is_counted(
+    hasty: None,
+) -> None:
+    for _ in range(10 * MORE):
+        machine = Fresh("fresh", handler_timeout=None)
+        gone: list[int] = []
+
+        def hit(machine: Fresh = machine) -> None:
+            for result in [machine.hit.add() for _ in range(ROUNDS)]:
+                assert result.wait(SECONDS).executed
+
+        def evaluate(machine: Fresh = machine, gone: list[int] = gone) -> None:
+            for i in range(ROUNDS):
+                machine.eval(partial(gone.append, i)).wait(SECONDS)
+                machine.can_add(Fresh.no)
+
+        def read(machine: Fresh = machine) -> None:
+            last = machine.time
+            while not machine.wall.active:
+                now = machine.time
+                assert now >= last, "a clock went back"
+                last = now
+
+        def wait(machine: Fresh = machine) -> None:
+            assert machine.when_time({Fresh.hit: ROUNDS}).wait(SECONDS)["hit"] >= ROUNDS
+            machine.wall.when().wait(SECONDS)
+            machine.when_idle().wait(SECONDS)
+
+        in_threads(hit, hit, evaluate, evaluate, read, wait, wait, hit)
+        assert machine.seen == 3 * ROUNDS
+        assert machine.hit.tick == 6 * ROUNDS - 1
+        assert machine.inside == 0
+        assert sorted(gone) == sorted([*range(ROUNDS)] * 2)
+        assert not machine.queue
+        assert machine.when_idle().done
+        assert len(machine._turn_) == 1
+
+
+def test_whoever_waits_for_a_machine_that_closes_at_that_moment_is_woken(hasty: None) -> None:
+    for _ in range(20 * MORE):
+        machine = Fresh("fresh", handler_timeout=None)
+        ended: list[BaseException | None] = []
+
+        def wait(machine: Fresh = machine, ended: list[BaseException | None] = ended) -> None:
+            waits = [machine.no.when(), machine.when_closed(), machine.eval(int)]
+            machine.hit.add()
+            for each in waits:
+                try:
+                    each.wait(SECONDS)
+                except MachineClosed as error:
+                    ended.append(error)
+
+        in_threads(wait, wait, machine.close, wait, machine.close)
+        assert 3 <= len(ended) <= 6
+        assert machine.is_closed
+        assert not machine.queue
+        assert len(machine._turn_) == 1
+
+
+class Listener(Tracer):
+    """Keeps what error is being handled where a mutation is queued."""
+
+    def __init__(self) -> None:
+        self.handled: list[object] = []
+
+    def mutation_queued(self, machine: Machine, mutation: Mutation) -> None:
+        self.handled.append(sys.exc_info()[1])
+
+
+def test_that_somebody_else_has_the_turn_is_no_error_that_anybody_sees() -> None:
+    listener = Listener()
+    machine = Machine.of({"A": {}, "B": {}, "C": {}}, "m", handlers=[{"AState": nested}], tracers=[listener])
+    machine.add("A")
+    in_threads(*[lambda: machine.toggle("A")] * THREADS)
+    assert listener.handled == [None] * len(listener.handled)
+    assert listener.handled
 
 
 def test_toggles_of_many_threads_are_decided_one_after_the_other(hasty: None) -> None:
@@ -603,8 +705,27 @@ def handler_that_stays(gate: threading.Event, inside: threading.Event) -> Callab
     return stay
 
 
+class Forking(Tracer):
+    """Forks when it is attached, which is between two mutations; in the child it is 0 that it has."""
+
+    child = -1
+
+    def machine_opened(self, machine: Machine) -> None:
+        self.child = os.fork()
+
+
 class TestFork:
     pytestmark = forks
+
+    def test_a_tracer_may_fork_and_in_the_child_too_one_thread_at_a_time_has_the_turn(self) -> None:
+        machine = Machine.of({"A": {}}, "m")
+        tracer = Forking()
+        machine.attach(tracer)
+        fine = machine.add("A").executed and len(machine._turn_) == 1
+        if tracer.child == 0:
+            os._exit(0 if fine else 1)
+        assert fine
+        assert os.waitpid(tracer.child, 0)[1] == 0
 
     @pytest.mark.parametrize("phase", ["AEnter", "AState"])
     def test_a_child_can_use_a_machine_that_another_thread_held(self, phase: str) -> None:
@@ -673,10 +794,10 @@ class TestFork:
     def test_a_machine_at_rest_is_the_same_in_the_child(self) -> None:
         machine = Machine.of({"A": {}, "B": {}}, "m")
         machine.add("A")
-        lock: Lock = machine._lock_
+        turn = machine._turn_
         told = in_child(
             lambda: {
-                "lock": machine._lock_ is lock,
+                "turn": machine._turn_ is turn,
                 "add": machine.add("B").executed,
                 "tick": machine["A"].tick == 1,
             }
