@@ -602,6 +602,7 @@ OTHERS = ("Trouble", "BankLost", "BankUp", "Aborted", "RecoverPay", "InPay", "Se
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("bank", BANK)
 @pytest.mark.parametrize("state", OF_SCRIPT + OTHERS)
+@on_asyncio
 async def test_whatever_handlers_object_to_the_machine_stands_where_its_role_does(
     state: str, bank: str, engine: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
