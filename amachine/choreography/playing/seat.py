@@ -152,7 +152,7 @@ class TableSeat:
         """The state that it ended in: an exit or `ABORTED`."""
         self.troubles: tuple[tuple[str, str, Exception | None], ...] = ()
         """What `trouble` was told: a machine that takes its place has to hear of it."""
-        self.why = ""
+        self.why: str = ""
         self._entered = defaultdict[str, int](int)
         for name, tick in (ticks or {}).items():
             self._entered[name] = (tick + 1) // 2

@@ -44,7 +44,7 @@ class Starts:
     )  # fmt: skip
 
     def __init__(self, player: Player, understudies: Understudies | None) -> None:
-        self.player = player
+        self.player: Player = player
         self._understudies = understudies
         self.kept: dict[str, tuple[Kept, ...]] = {}
         """By region, the last ones."""
