@@ -144,7 +144,7 @@ class Binding(Asking):
             try:
                 change()
             finally:
-                self._end_turn()
+                self._turn_[:] = (None,)
             if self._inbox_:
                 self._drain_inbox()
         else:

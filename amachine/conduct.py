@@ -45,13 +45,14 @@ _STATE = Phase.STATE
 class Moment:
     """What a wait may look at, right after a transition or when it is made."""
 
-    __slots__ = ("_called", "_engine", "_given", "_time_", "active", "entered", "number")
+    __slots__ = ("_called", "_engine", "_given", "_kept", "_time_", "active", "entered", "number")
 
     def __init__(self, engine: Conductor, t: Transition | None) -> None:
         self._engine = engine
         self._time_ = engine._time_
         self.number: int = engine._count_ if t is None else t.number
         self.active: int = engine._node_.active
+        self._kept = engine._args_
         committed = t is not None and t.was_committed
         self.entered: int = t.plan.enters & ~t.put_back if t is not None and committed else 0
         self._called = t.plan.called if t is not None else 0
@@ -73,7 +74,8 @@ class Moment:
 
     def args(self, state: int) -> Any:
         """The arguments that the present activation of a state was entered with."""
-        return self._engine._activation_args(state)
+        args = args_of(self._kept, state)
+        return self._engine._empty_args(state) if args is None else args
 
     def called_args(self, state: int) -> Any:
         """The arguments of the mutation, as far as the state can read them: a mapping, or those given for it."""

@@ -31,15 +31,19 @@ class Engine(Conductor):
     # -- entry
 
     def _take_turn(self) -> bool:
-        """Whether this thread may run the machine now; then `_end_turn` must follow."""
+        """Whether this thread may run the machine now; then it must give the turn back, by `_turn_[:] = (None,)`.
+
+        One item, also if a fork meanwhile has given it back. And no call, neither that nor one before the `try` whose end it
+        is: behind each, and where a function begins, there may be a KeyboardInterrupt, and nobody would have the turn again.
+        """
         try:
             self._turn_.pop()
         except IndexError:
             return False
+        except BaseException:  # an interrupt: Python looks for them behind a call, and so it has popped
+            self._turn_[:] = (None,)
+            raise
         return True
-
-    def _end_turn(self) -> None:
-        self._turn_[:] = (None,)  # one, also if a fork meanwhile has given the turn back
 
     def _submit_alive(self, kind: Kind, called: int, args: Any) -> Result | None:
         """The answer of a machine that is open, closing or closed; None when it may run on this stack."""
@@ -96,16 +100,16 @@ class Engine(Conductor):
                 return
             if not self._take_turn():
                 return
-            self._owner_ = self._ident_()
             try:
+                self._owner_ = self._ident_()
                 self._drain()
             except BaseException:
                 self._owner_ = 0
-                self._end_turn()
+                self._turn_[:] = (None,)
                 self._drain_inbox()
                 raise
             self._owner_ = 0
-            self._end_turn()
+            self._turn_[:] = (None,)
             if self._inbox_ and self._home_ is not None and self._tasks_ is not None:
                 self._tasks_.wake()
                 return
@@ -353,9 +357,9 @@ class Engine(Conductor):
             program = self._program_
             plan = program.plan(program.situation(active), kind, called)
             return Check(plan.accepted, plan, complete=False)
-        if not below:
-            self._owner_ = self._ident_()
         try:
+            if not below:
+                self._owner_ = self._ident_()
             plan = self._program_.plan(self._node_, kind, called)
             t = record(self._id_, self._count_, plan, self._time_)
             t.is_check = True
@@ -375,7 +379,7 @@ class Engine(Conductor):
         finally:
             if not below:
                 self._owner_ = 0
-                self._end_turn()
+                self._turn_[:] = (None,)
                 if self._inbox_:
                     self._drain_inbox()
         return Check(granted, "" if granted else t)

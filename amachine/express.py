@@ -40,6 +40,11 @@ class Express(Engine):
             turn.pop()
         except IndexError:  # another thread was faster
             turn = None
+        except BaseException:  # an interrupt: Python looks for them behind a call, and so it has popped
+            turn.append(None)
+            if self._inbox_:
+                self._drain_inbox()
+            raise
         if turn is None:  # not in the `except`: what runs below would see that error
             return self._submit_busy(kind, called, args)
         try:
@@ -133,15 +138,22 @@ class Express(Engine):
                     t.veto = call
                     t.vetoes = (call,)
                     return t
-            self._time_ = before + plan.delta
-            self._node_ = plan.next
-            committed = t.is_final = True
-            if args is not None:
-                if self._attention_ & ~plan.moved == plan.schema.exception:  # no other state has any
-                    self._args_ = (plan.called, args, None)
-                    self._attention_ = plan.attention
-                else:
-                    self._keep_given(plan, args)
+            if args is None:
+                self._time_ = before + plan.delta
+                self._node_ = plan.next
+                committed = t.is_final = True
+            else:
+                kept = self._args_
+                if kept is not None:  # those of the states that it displaces are forgotten
+                    kept = without(kept, plan.moved) if kept[2] is not None or kept[0] & ~plan.moved else None
+                # In one go, without a call: another thread sees the state with its arguments, and no interrupt comes between.
+                self._time_ = before + plan.delta
+                self._node_ = plan.next
+                self._args_ = (plan.called, args, kept)
+                self._attention_ = plan.attention if kept is None else self._attention_ | plan.called
+                committed = t.is_final = True
+                if kept is not None:
+                    self._attend()
             for fn, slot, call, subject, _ in plan.finals:
                 event = Event()
                 event.machine = machine
@@ -175,11 +187,6 @@ class Express(Engine):
             leave_cause(token)
             self._running_ = None
         return refused
-
-    def _keep_given(self, plan: Plan, args: Any) -> None:
-        """Remember the arguments of the state that was called, and forget those of the states that it displaced."""
-        self._args_ = (plan.called, args, without(self._args_, plan.moved))
-        self._attend()
 
     def _run_watched(self, plan: Plan) -> Result:
         """Run a mutation that tracers watch: the short way where they alone will know of it."""

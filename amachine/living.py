@@ -94,7 +94,7 @@ class Living(Binding):
             try:
                 move_in()
             finally:
-                self._end_turn()
+                self._turn_[:] = (None,)
         else:
             # A thread that is draining gets as far as this, and leaves the rest to the loop.
             with CancelScope(shield=True):
@@ -221,20 +221,21 @@ class Living(Binding):
 
     def _begin_closing(self) -> None:
         with waiting.making:  # of two threads that close it, the slower one finds it closed, and leaves it so
-            self._life_ = max(self._life_, Life.CLOSING)
+            if self._life_ < Life.CLOSING:  # noqa: PLR1730  # nothing is called below it
+                self._life_ = Life.CLOSING
 
     def _finish_in_turn(self) -> None:
         """Finish closing between two mutations: at once where nothing runs or is queued, as with most machines."""
         if self._queue_ or self._inbox_ or not self._take_turn():
             self.eval(self._finish_closing)
             return
-        self._owner_ = get_ident()
         try:
+            self._owner_ = get_ident()
             self._finish_closing()
             self._abandon()
         finally:
             self._owner_ = 0
-            self._end_turn()
+            self._turn_[:] = (None,)
             self._drain_inbox()
 
     def _finish_closing(self) -> None:
@@ -288,10 +289,11 @@ class Living(Binding):
         if tasks is None:
             from amachine.runtime import Runtime
 
-            with waiting.making:  # a thread that drains, and one that opens the machine, must not make two
+            fresh = Runtime(cast("Machine", self))
+            with waiting.making:  # a thread that drains, and one that opens the machine, must not have two
                 tasks = self._tasks_
                 if tasks is None:
-                    tasks = self._tasks_ = Runtime(cast("Machine", self))
+                    tasks = self._tasks_ = fresh
         return cast("Runtime", tasks)
 
     def _unopened(self) -> tuple[str, ...]:

@@ -44,15 +44,14 @@ def export(machine: Machine, *, pending: bool) -> dict[str, Any]:
     if machine._life_ == Life.CLOSED:
         return picture(machine, pending=pending)
     if not machine._is_elsewhere() and machine._take_turn():
-        queued = len(machine._queue_ or ())
-        machine._owner_ = (
-            get_ident()
-        )  # what a class that makes its own data asks for is below this, and waits for nobody
+        queued = 0
         try:
+            queued = len(machine._queue_ or ())
+            machine._owner_ = get_ident()  # what a class that makes its own data asks for waits for nobody
             return picture(machine, pending=pending)
         finally:
             machine._owner_ = 0
-            machine._end_turn()
+            machine._turn_[:] = (None,)
             if machine._inbox_ or len(machine._queue_ or ()) > queued:
                 machine.eval(lambda: None)  # what was asked for meanwhile has its turn
     try:

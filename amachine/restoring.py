@@ -54,8 +54,8 @@ def load(machine: Machine, saved: Saved) -> None:
     """Give a new machine what was saved. Errors: `RestoreError`, and it is as it was."""
     if not machine._take_turn():
         raise saved.refused("the machine to restore into is running already")
-    machine._owner_ = get_ident()  # what tracers ask for is below this, and waits for nobody
     try:
+        machine._owner_ = get_ident()  # what tracers ask for is below this, and waits for nobody
         program = machine._program_
         if program.schema is not saved.schema and program.schema != saved.schema:
             raise saved.refused("the machine to restore into has another schema")
@@ -87,7 +87,7 @@ def load(machine: Machine, saved: Saved) -> None:
         _enqueue(machine, saved)
     finally:
         machine._owner_ = 0
-        machine._end_turn()
+        machine._turn_[:] = (None,)
     if machine._inbox_:  # another thread has been faster than the caller
         machine._drain_inbox()
     if machine._waits_ is not None:

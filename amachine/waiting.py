@@ -152,13 +152,15 @@ class Waiting(Express):
     def _the_waits(self) -> Waits:
         waits = self._waits_
         if waits is None:
-            with making:  # two threads, each with its first wait, must not make two
+            fresh = Waits(MachineParking(self))
+            is_closed = False
+            with making:  # two threads, each with its first wait, must not have two
                 waits = self._waits_
                 if waits is None:
-                    waits = Waits(MachineParking(self))
-                    if self._life_ == Life.CLOSED:
-                        waits.close(self._closed_error())
-                    self._waits_ = waits
+                    waits = self._waits_ = fresh
+                    is_closed = self._life_ == Life.CLOSED
+            if is_closed:  # else who closes it finds them
+                waits.close(self._closed_error())
         return waits
 
     def _closed_error(self) -> MachineClosed:
@@ -195,4 +197,8 @@ def _filter(where: Callable[[Any], object] | Mapping[str, Any] | None) -> Callab
 
 _NOTHING = object()
 making: AbstractContextManager[object] = Lock()
-"""Held while a machine gets something that it must not have twice."""
+"""Held while a machine gets something that it must not have twice.
+
+Nothing is called below it, and nothing made: for behind a call Python runs signal handlers and the garbage collection, whose
+`__del__`, and these may close a machine, too; in the same thread, that would wait for ever.
+"""

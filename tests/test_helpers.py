@@ -426,7 +426,7 @@ async def test_what_came_while_an_older_one_was_queued_and_refused_replaces_it()
         changed.push("old")
         await anyio.sleep(1.5)
         changed.push("new")
-        sink._end_turn()
+        sink._turn_[:] = (None,)
         sink.pulse.add()
         await rest()
         assert changed.pending == (Change("new"),)
@@ -617,7 +617,7 @@ async def test_a_queued_mutation_is_waited_for_and_offered_again_if_it_is_refuse
         await anyio.sleep(3)
         assert received.answer is not None
         assert received.answer.queued
-        sink._end_turn()
+        sink._turn_[:] = (None,)
         sink.pulse.add()
         await rest()
         assert received.answer.canceled

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amachine import Event, Machine, State
 from amachine._bits import bits, mask_of
 from amachine._kept import Kept, args_of, by_state, kept_of, states_of, without
 
@@ -30,3 +31,26 @@ def test_states_enter_with_arguments_and_end_as_in_a_dict(moves: list[tuple[int,
         assert [args_of(kept, i) for i in range(STATES)] == [model.get(i) for i in range(STATES)]
         assert by_state(before) == was
         assert by_state(kept_of(model)) == model
+
+
+def test_an_error_is_kept_when_something_else_is_entered_with_arguments() -> None:
+    heard: list[BaseException] = []
+
+    class Flow(Machine):
+        job = State(dict)
+
+        def exception_end(self, event: Event[Any]) -> None:
+            heard.append(event.args.error)
+
+    flow, error = Flow(), KeyError("disk")
+    flow.add_error(error)
+    assert flow.job.add(n=1)
+    assert flow.error is error
+    assert flow["Exception"].args is not None
+    assert flow["Exception"].args.error is error
+    restored = Flow.restore(flow.export())
+    assert "disk" in str(restored.error)
+    assert restored.job.args == {"n": 1}
+    flow.job.remove()
+    flow.remove("Exception")
+    assert heard == [error]

@@ -249,7 +249,7 @@ async def test_a_queued_request_is_waited_for() -> None:
         group.start_soon(ask)
         await anyio.wait_all_tasks_blocked()
         assert granted == []
-        flow._end_turn()
+        flow._turn_[:] = (None,)
         flow.kept.add()
     assert flow.active == ("start", "kept")
     assert granted[0].attempts == 1
@@ -362,7 +362,7 @@ async def test_a_timeout_tells_of_a_request_that_still_has_its_turn_to_come() ->
         with pytest.raises(RequestTimeout, match="busy: add go still waits for its turn after 2 s"):
             await busy.request(Busy.go, timeout=2)
     finally:
-        busy._end_turn()
+        busy._turn_[:] = (None,)
 
 
 async def test_a_timeout_keeps_the_last_refusal_whatever_came_after_it() -> None:
@@ -382,7 +382,7 @@ async def _request_while_busy(flow: Flow) -> None:
         await anyio.sleep(0.5)
         flow._take_turn()
         await anyio.sleep(5)
-        flow._end_turn()
+        flow._turn_[:] = (None,)
     assert asked.value
 
 

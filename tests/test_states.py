@@ -415,7 +415,7 @@ def test_on_dispose_while_the_machine_is_busy_loses_nothing_when_it_was_too_late
     machine._take_turn()  # as if a thread were draining it
     assert machine.Disposing.add().queued
     assert on_dispose(machine, partial(closes, done, "late"))
-    machine._end_turn()
+    machine._turn_[:] = (None,)
     machine.close()
     assert done == ["late"]
 
