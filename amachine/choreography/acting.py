@@ -38,7 +38,10 @@ class GaveWrong(HandlerError, TypeError):
 
 def what_failed(function: str, error: BaseException) -> str:
     """The sentence for a function that has raised."""
-    said = str(error)
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001  # it is the user's class: what has failed is told all the same
+        said = ""
     if isinstance(error, GaveWrong):
         return said
     where = function.at(error) if isinstance(function, Words) else function

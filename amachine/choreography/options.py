@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from amachine.choreography.script import Inform
+from amachine.choreography.typenames import kind_of
 from amachine.errors import nearest
 
 if TYPE_CHECKING:
     from amachine.choreography.script import Script
 
-__all__ = ["End", "Engine", "Policy", "one_of", "see_options", "see_profile"]
+__all__ = ["End", "Engine", "Policy", "one_of", "see_callable", "see_options", "see_profile"]
 
 Policy: TypeAlias = Literal["auto", "all", "declared"]
 """Who is told of choices: those who need it; everybody; nobody but whom the author named."""
@@ -50,6 +51,12 @@ def see_options(
         raise TypeError(f"codec={codec!r} is no Codec: it has no {', no '.join(lacks)}")
     if profile is not None:
         _see_numbers(profile)
+
+
+def see_callable(name: str, given: object) -> None:
+    """Errors: `TypeError` for what is to be called later, and cannot be. None is nothing to call."""
+    if given is not None and not callable(given):
+        raise TypeError(f"{name}: {kind_of(given)} cannot be called")
 
 
 def see_profile(profile: Mapping[tuple[str, str], float] | None, script: Script) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import typing_extensions
@@ -93,7 +93,9 @@ def _is_union(kind: Any) -> bool:
 def of_instances(kind: type) -> Iterator[str]:
     """The names that instances have though their class has not: what is annotated, and what methods assign."""
     for base in kind.__mro__:
-        yield from vars(base).get("__annotations__", ())
+        annotated = vars(base).get("__annotations__")
+        if isinstance(annotated, Mapping):  # functions and modules have a descriptor there, for their own
+            yield from annotated
         for each in vars(base).values():
             function = getattr(each, "__func__", each)
             if isinstance(function, types.FunctionType):

@@ -30,6 +30,7 @@ __all__ = [
     "Understudies",
     "company",
     "consistent",
+    "has_to_start_again",
     "members",
     "provides",
     "stand_of",
@@ -176,6 +177,18 @@ def stand_of(script: Script, data: Any) -> Stand:
 def provides(script: Script, lost: str, understudies: Understudies | None) -> bool:
     """Whether any region says how to go on without that role, or with another in its place."""
     return any(_ways(script, lost, understudies))
+
+
+def has_to_start_again(
+    script: Script, lost: Iterable[str], here: Collection[str], understudies: Understudies | None
+) -> Iterator[str]:
+    """Of the regions in which a role stands, those from whose start all go on if nothing keeps them."""
+    for role in lost:
+        for region, restart, _ in _ways(script, role, understudies):
+            if region in here:
+                if restart:
+                    yield region
+                break
 
 
 def way_on(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from inspect import getattr_static
-from types import ModuleType, SimpleNamespace
+from types import BuiltinFunctionType, FunctionType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from amachine.choreography.acting import Part
@@ -29,8 +29,11 @@ _NOTHING = Needs()
 _WHO_KNOWS: Any = print
 """What may be anything, and so may be called."""
 
-_PLAIN = (object, SimpleNamespace, ModuleType)
-"""Classes of Python that look nowhere else."""
+_PLAIN = (
+    object, SimpleNamespace, ModuleType, FunctionType, BuiltinFunctionType, partial, BaseException,
+    int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset,
+)  # fmt: skip
+"""Classes of Python that look nowhere else, though they say for themselves how."""
 
 
 class Castable(Protocol):
@@ -68,14 +71,30 @@ def check_cast(choreography: Castable, cast: Mapping[Any, Any]) -> None:
 
 
 def checked(choreography: Castable, casts: Iterable[Mapping[Any, Any]]) -> Iterator[Mapping[Any, Any]]:
-    """The same casts, each looked at before it is handed on; only the first where the same classes play the same roles."""
+    """The same casts, each looked at before it is handed on; only the first where the same classes play the same roles.
+
+    Errors: `TypeError`, also for what are no casts.
+    """
+    _see_there_are_many(casts)
     seen: set[tuple[Any, ...]] = set()
     for cast in casts:
+        _see_it_is_one(cast)
         kinds = (*cast, *map(type, cast.values()))
         if kinds not in seen:
             check_cast(choreography, cast)
             seen.add(kinds)
         yield cast
+
+
+def _see_there_are_many(casts: Any) -> None:
+    wrong = kind_of(casts)
+    if isinstance(casts, Mapping) or not isinstance(casts, Iterable):
+        raise TypeError(f"casts are one for each session, as in [cast()], not {wrong}")
+
+
+def _see_it_is_one(cast: object) -> None:
+    if not isinstance(cast, Mapping):
+        raise TypeError(f"a cast is given by role, as in {{role: object}}, not as {kind_of(cast)}")
 
 
 def _misfit(choreography: Castable, role: str, me: Any) -> str:

@@ -1,13 +1,12 @@
 """How a role's functions are called: plain ones plainly, and one that takes its time as a task, one at a time.
 
-What came to its end while all is held waits for `release`; what was halted never comes to anything. Decides nothing else.
+What has to wait while all is held is kept until `release`; what was halted never comes to anything. Decides nothing else.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from functools import partial
 from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any
 
@@ -107,8 +106,6 @@ class Doing:
         self.inside = ""
         if failure is not None:
             self._raised(name, failure)
-        elif self.held:
-            self.keep(partial(then, result))
         else:
             then(result)
 

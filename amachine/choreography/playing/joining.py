@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkabl
 
 import anyio
 
-from amachine.choreography.options import see_options
+from amachine.choreography.options import see_callable, see_options
 from amachine.choreography.playing.agreement import company
 from amachine.choreography.playing.casting import check_cast
 from amachine.choreography.playing.endings import Ending, Outcome, PlayFailed
@@ -80,6 +80,8 @@ class Joined:
         resume: Mapping[str, Any] | None = None,
     ) -> None:
         see_options(engine=engine, patience=patience)
+        see_callable("again", again)
+        see_callable("keep", keep)
         script = choreography.script
         self.choreography = choreography
         self.role: str = script.role_named(role)

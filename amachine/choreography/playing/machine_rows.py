@@ -107,9 +107,11 @@ class RowSeat:
             if send is not None:
                 acts = True
                 self.answer = send(self.me)
-        except Exception as error:  # whatever a user's function raises ends its session
-            self.error = error
+        except BaseException as error:  # whatever a user's function raises ends its session
             self.function = taking.next.told if acts else taking.told
+            if not isinstance(error, Exception):
+                raise
+            self.error = error
             if self.state.ends:
                 raise  # the machine leaves the exit again, before anybody hears that it has come there
 

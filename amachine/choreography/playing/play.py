@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import anyio
 
-from amachine.choreography.options import see_options
+from amachine.choreography.options import see_callable, see_options
 from amachine.choreography.playing.casting import Castable, check_cast
 from amachine.choreography.playing.endings import Outcome
 from amachine.choreography.playing.ground import Ground
@@ -25,6 +25,7 @@ from amachine.choreography.playing.seat import TableSeat
 from amachine.choreography.playing.understudies import LocalUnderstudies
 from amachine.choreography.playing.watching import Watchers, of_machines, tracers_of
 from amachine.choreography.seeing.stuck import Stuck
+from amachine.choreography.typenames import kind_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -98,10 +99,10 @@ class Play:
         self._own = own_machines(choreography, machines)
         self._open: AsyncExitStack | None = None  # what is left with it; None before it is played
         self._alter = over_the_wire(choreography) if wire else None
-        makers: dict[str, Callable[[], Any]] = {
-            role: partial(self._made, role, make)
-            for role, make in by_role(choreography.script, understudies or {}, complete=False).items()
-        }
+        makers: dict[str, Callable[[], Any]] = {}
+        for role, make in by_role(choreography.script, understudies or {}, complete=False).items():
+            see_callable(f"what makes understudies for {role}", make)
+            makers[role] = partial(self._made, role, make)
         self._understudies = LocalUnderstudies(makers, self.players, self._player)
         self._over = anyio.Event()
         self.supervisor: SessionMachine | None = self._supervisor()
@@ -287,6 +288,10 @@ def own_machines(choreography: Playable, machines: Mapping[Any, AsMachine] | Non
 
 def by_role(script: Script, given: Mapping[Any, Any], *, complete: bool) -> dict[str, Any]:
     """What is given by role, in the order of the script. Errors: `LookupError` for a role that is not there, or is missing."""
+    if not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"{script.name}: that is given by role, as in {{{script.roles[0]!r}: …}}, not as {kind_of(given)}"
+        )
     named = {script.role_named(role): value for role, value in given.items()}
     missing = [role for role in script.roles if role not in named]
     if complete and missing:

@@ -153,6 +153,11 @@ class Player:
         return None if self._stepping or self.doing.inside else self._came
 
     @property
+    def coming_by(self) -> StepArgs | None:
+        """The step that has led to `present`, or its `send`, while a function there takes its time; else None."""
+        return self._came if self.doing.inside and not self._stepping and self._next is None else None
+
+    @property
     def rests(self) -> bool:
         """It is between two steps: none of its functions runs, nothing was chosen, and nothing holds it."""
         return not self._stepping and self._next is None and not self.doing.inside and not self.doing.held
@@ -346,6 +351,8 @@ class Player:
         state = self.state
         if self.doing.held:
             self.doing.keep(self._settle)
+            if self.troubles.restarts is not None:
+                self.troubles.restarts.came_in()
             return
         restarts = self.troubles.restarts
         if restarts is not None and not restarts.has_moved():

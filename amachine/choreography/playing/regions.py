@@ -38,6 +38,7 @@ from amachine.choreography.playing.agreement import (
     Decision,
     Returned,
     Stand,
+    has_to_start_again,
     members,
     provides,
     stand_of,
@@ -89,6 +90,8 @@ class Council:
         self._serial = 0
         self._told: dict[str, Decision] = {}  # while this role comes back: by whom, what was decided
         self._too_late_to_return = False
+        self._comes_in = False  # it says where it stands when it has come to a start there
+        self._gives_up = False  # that took too long
 
     def provides(self, lost: str) -> bool:
         """Whether any region says how to go on without that role, or with another in its place."""
@@ -163,7 +166,10 @@ class Council:
         """For the others; for who decides, half as long again as that one does."""
         player = self.player
         self.alarm.ground = player.ground
-        self.alarm.set(player.troubles.settling * (1.0 if self._is_first else 1.5), self._too_late)
+        if self._comes_in:  # half of the time that the others have for it is its function's
+            self.alarm.set(player.troubles.settling / 2, self._does_not_come_in)
+        else:
+            self.alarm.set(player.troubles.settling * (1.0 if self._is_first else 1.5), self._too_late)
 
     def lost_more(self, peer: Peer) -> None:
         """One more is gone while all stand still: lost, or through with its part."""
@@ -223,6 +229,9 @@ class Council:
 
     def _say_where_it_stands(self) -> None:
         player = self.player
+        if self._is_coming_in():
+            self._comes_in = True
+            return
         self._left |= {peer.name for peer in player.peers.values() if peer.left} - self.lost.keys()
         self._serial += 1
         if self.comes_back:
@@ -247,6 +256,23 @@ class Council:
         back = [name for name, peer in player.peers.items() if peer.returning] if self.comes_back else []
         for role in [*self.left, *back]:
             self._tell(role, stand)
+
+    def _is_coming_in(self) -> bool:
+        """A function runs that came with the step into a region which is to start again: when it is done, there is a start."""
+        if self.comes_back or self._gives_up or not (coming := self.starts.coming()):
+            return False
+        here = self.player.present.regions
+        return not coming.isdisjoint(
+            has_to_start_again(self.player.script, self.lost, here, self.understudies)
+        )
+
+    def came_in(self) -> None:
+        """That function is done."""
+        if self._comes_in and self.is_open and self.has_moved():
+            self._comes_in = False
+            self._say_where_it_stands()
+            self._wait()
+            self.look()
 
     def _misses(self) -> list[str]:
         """Those of the lost whom this role still needs."""
@@ -332,6 +358,13 @@ class Council:
         script, may_return = self.player.script, understudies.may_return
         return bool(way_on(script, stands, self.lost, 0, understudies, awaited=may_return).region)
 
+    def _does_not_come_in(self) -> None:
+        if self._comes_in and self.is_open and self.player.ended is None:
+            self._comes_in, self._gives_up = False, True
+            self._say_where_it_stands()
+            self._wait()
+            self.look()
+
     def _too_late(self) -> None:
         """Somebody has not answered, or not come back. Who decides does so without them; anybody else stops."""
         if not self.is_open or self.player.ended is not None:
@@ -382,7 +415,7 @@ class Council:
         return Stand(dict(self.lost), self.player.role, epoch=self.number, decides=True, last=decision)
 
     def _settled(self, decision: Decision) -> None:
-        self.is_open = self.comes_back = False
+        self.is_open = self.comes_back = self._comes_in = self._gives_up = False
         self.alarm.deadline = None
         self.number = decision.epoch
         self.stands = {role: stand for role, stand in self.stands.items() if stand.epoch >= self.number}

@@ -20,6 +20,7 @@ from amachine.choreography.playing.agreement import LAST
 from amachine.choreography.playing.doing import plainly
 from amachine.choreography.playing.frames import Channel, ChannelClosed, Frame, Kind
 from amachine.choreography.playing.starts import Kept
+from amachine.choreography.typenames import kind_of
 from amachine.errors import ProtocolError, RestoreError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _log = logging.getLogger("amachine")
 
 def starts_of(machine: LocalMachine, data: Mapping[str, Any]) -> tuple[int, Mapping[str, tuple[Kept, ...]]]:
     """The epoch, and by region from which starts the role can go on. Errors: `RestoreError`."""
+    if not is_mapping(data):
+        raise RestoreError(f"what a role was told to keep is a mapping, and not {kind_of(data)}")
     regions, epoch = data.get("regions"), data.get("epoch")
     if data.get("format") != FORMAT or not is_mapping(regions) or not isinstance(epoch, int):
         raise RestoreError(f"this is nothing that a role was told to keep, in the format {FORMAT}")
@@ -79,6 +82,7 @@ class Returning:
         self._take = take
         self._regions: dict[str, Sequence[Kept]] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
+        self._came: set[str] = set()  # who has come back since the last decision
 
     def starts(self, _role: str, _region: str, /) -> tuple[Start, ...]:
         """Nobody is here who could play it."""
@@ -134,12 +138,15 @@ class Returning:
     def settled(self) -> None:
         """What becomes of the losses is decided: nobody is expected any more."""
         scopes, self._scopes = self._scopes, {}
+        self._came.clear()
         for scope in scopes.values():
             scope.cancel()
 
     async def _ask(self, role: str, scope: anyio.CancelScope, again: Again) -> None:
         channel: Channel | None = None
         with scope:
+            if role in self._came:  # and is gone again: that may be so at once, time after time
+                await anyio.sleep(PAUSE)
             while channel is None:
                 try:
                     channel = await again(role)
@@ -149,6 +156,11 @@ class Returning:
                 except Exception:  # noqa: BLE001  # it is the user's function: then it does not come back
                     _log.exception("a new channel from %s to %s could not be had", self.player.role, role)
                     return
+                if not _is_channel(channel):
+                    _log.error(
+                        "what again(%r) gave %s is no channel: %r", role, self.player.role, type(channel)
+                    )
+                    return
                 why = self._misfit(role, channel)
                 if why:
                     await _close(channel, why)
@@ -156,6 +168,7 @@ class Returning:
         if self._scopes.get(role) is scope:
             del self._scopes[role]
             if channel is not None and self.player.ended is None:
+                self._came.add(role)
                 self._take(role, channel)
                 return
         if channel is not None:
@@ -167,6 +180,10 @@ class Returning:
         if getattr(channel, "resumed", channel) is None:
             return f"this session is under way: {role} has to come back with resume=…"
         return ""
+
+
+def _is_channel(given: Any) -> bool:
+    return all(hasattr(given, each) for each in ("peer", "try_send", "send", "receive", "aclose"))
 
 
 async def _close(channel: Channel, why: str) -> None:

@@ -23,6 +23,7 @@ import attrs
 from amachine.choreography.acting import Part, what_failed
 from amachine.choreography.local import final_name
 from amachine.choreography.options import see_options
+from amachine.choreography.playing.doing import failure_of
 from amachine.choreography.playing.rows import (
     CROWD,
     TURN,
@@ -90,6 +91,16 @@ def _exit_of(states: Iterable[RoleState]) -> str:
     """The name of the exit that all roles together know the whole to be at."""
     possible = [frozenset(state.local.exits) for state in states if state.local.exits]
     return final_name(tuple(frozenset[str].intersection(*possible)) if possible else ())
+
+
+def _failure_of(error: BaseException) -> Exception | None:
+    """The same as `failure_of`, but a stage may run without an event loop."""
+    if isinstance(error, Exception):
+        return error
+    try:
+        return failure_of(error)
+    except RuntimeError:  # nothing was cancelled where nothing can be
+        return None
 
 
 def _function(taking: Taking | None, *, heard: bool) -> str:
@@ -288,8 +299,9 @@ class Stage:
                             rows.append(row)
                     except BaseException as error:
                         line.clear()
-                        self._fail(session, place, _function(taking, heard=not acting), error)
-                        if not isinstance(error, Exception):
+                        failure = _failure_of(error)
+                        self._fail(session, place, _function(taking, heard=not acting), failure or error)
+                        if failure is None:
                             raise
                     finally:
                         messages += step + 1 - others

@@ -78,10 +78,23 @@ class Starts:
                 self._began.add(region)
             if region not in player.present.regions:
                 self._leave(region)
-            elif region not in self.kept or (step.scene and not (begins and ends)):
+            elif self._is_start(region, step):
                 self._take(region)
                 if ends:
                     self._began.add(region)
+
+    def coming(self) -> frozenset[str]:
+        """The regions for which there will be a start as soon as what runs is done."""
+        player = self.player
+        step = player.coming_by
+        if step is None or step is self._last:
+            return frozenset()
+        there = player.table.machine.restart.keys() & {*player.present.regions}
+        return frozenset(region for region in there if self._is_start(region, step))
+
+    def _is_start(self, region: str, step: StepArgs) -> bool:
+        begins, ends = _inside(self.player.script, region, step.scene, step.label)
+        return region not in self.kept or bool(step.scene and not (begins and ends))
 
     def _take(self, region: str) -> None:
         player = self.player

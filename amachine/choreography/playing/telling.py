@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -40,6 +41,9 @@ class Telling:
     def chosen(self, answer: Any) -> None:
         """Tell everybody of the branch that `send` answered."""
         player, state = self.player, self.player.state
+        if player.doing.held:
+            player.doing.keep(partial(self.chosen, answer))
+            return
         try:
             giving, data = state.chosen(answer)
         except SentWrong as error:
@@ -85,7 +89,14 @@ class Telling:
         player = self.player
         self.blocked = tuple([name for name, _ in giving.tells[place:]])
         work = self._send(place, giving, data)
-        player.doing.start(work, lambda _: player.will_step(giving, data), player.state.function)
+        player.doing.start(work, partial(self._told, giving, data), player.state.function)
+
+    def _told(self, giving: Giving, data: Any, _: object) -> None:
+        player = self.player
+        if player.doing.held:
+            player.doing.keep(partial(player.will_step, giving, data))
+        else:
+            player.will_step(giving, data)
 
     async def _send(self, place: int, giving: Giving, data: Any) -> None:
         player = self.player

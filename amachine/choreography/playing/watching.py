@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from amachine.choreography.playing.doing import failure_of
@@ -101,6 +102,10 @@ def tracers_of(given: Any) -> tuple[Tracer, ...]:
             raise TypeError(
                 f"tracers: {kind_of(each)} is no StageTracer, so nobody would call its stage_event: write "
                 f"class {type(each).__name__}(StageTracer)"
+            )
+        if iscoroutinefunction(getattr(each, "stage_event", None)):
+            raise TypeError(
+                f"tracers: stage_event of {kind_of(each)} is a coroutine function, and nobody awaits it: write def"
             )
         if not isinstance(each, Tracer):
             raise TypeError(f"tracers: {kind_of(each)} is no tracer: those derive from StageTracer or Tracer")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 import anyio
 
 from amachine.choreography.playing.frames import Frame, Kind
+from amachine.choreography.typenames import kind_of
 from amachine.choreography.wire.connection import Connection
 from amachine.choreography.wire.handshake import HandshakeError, Resume
 from amachine.choreography.wire.opening import TERMS, Transport, connect
@@ -65,6 +66,10 @@ async def meet(
         for role, where in peers.items():
             peer = script.role_named(role)
             if not isinstance(where, tuple):
+                if not hasattr(where, "channel"):
+                    raise TypeError(
+                        f"{peer} cannot be met at {kind_of(where)}: write (host, port), or give a listener"
+                    )
                 places[peer] = where
                 continue
             if where not in dialled:

@@ -196,6 +196,7 @@ class Server:
                     raise
                 why = f"no context for {self.role} could be made: {failure}"
                 ending = Ending(self.role, ABORTED, why, failure)
+                _log.error("session %r: %s", session, why, exc_info=failure)
                 for channel in channels.values():
                     channel.close(Frame(Kind.ERR, data=f"{self.role} cannot play"))
                 return

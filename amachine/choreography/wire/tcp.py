@@ -44,7 +44,8 @@ class StreamPipe:
         self._size = 0
         self._closing = False
         self._work = anyio.Event()
-        self._scope = anyio.CancelScope()
+        # Whoever is cancelled says goodbye all the same: `close` and `abort` end it, and its connection calls both.
+        self._scope = anyio.CancelScope(shield=True)
 
     async def run(self, connection: Connection) -> None:
         """Carry bytes until one of the ends closes."""
