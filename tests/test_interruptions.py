@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from textwrap import dedent
 
 import pytest
@@ -109,7 +110,7 @@ def test_an_interrupt_anywhere_leaves_a_machine_that_runs(act: Callable[[Flow], 
         stopped = False
         sys.setprofile(meanwhile)
         try:
-            act(flow)
+            copy_context().run(act, flow)  # who caused it may stay known there
         except Stop:
             stopped = True
         finally:

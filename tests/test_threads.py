@@ -171,7 +171,7 @@ def test_handlers_never_run_in_two_threads_at_once(hasty: None) -> None:
         inside.pop()
 
     handlers = {"HitEnter": handler, "HitState": handler, "AnyState": handler}
-    machine = Machine.of(CROWD, "m", handlers=[handlers], queue_limit=None)
+    machine = Machine.of(CROWD, "m", handlers=[handlers], queue_limit=None, handler_timeout=60)
     in_threads(*[Caller(machine, "Hit", count)] * THREADS)
     assert machine.error is None
     assert seen[0] == 3 * THREADS * count
