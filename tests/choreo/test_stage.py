@@ -157,6 +157,25 @@ def test_a_tracer_that_fails_is_detached_and_its_session_goes_on(
     assert [each.message for each in caplog.records] == [f"the tracer {broken!r} failed, and was detached"]
 
 
+def test_an_interrupt_in_one_of_two_tracers_is_raised_and_the_other_goes_on_watching(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Interrupted(Log):
+        def stage_event(self, event: Event) -> None:
+            raise KeyboardInterrupt
+
+    whole = acted(pingpong())
+    stage, log = Stage(whole.tables), Log()
+    stage.watch(cast(whole.script.roles), tracers=[Interrupted(), log], session="one")
+    stage.watch(cast(whole.script.roles), tracers=[log], session="two")
+    with pytest.raises(KeyboardInterrupt):
+        stage.run()
+    finished(stage)
+    assert dict(stage.tally.exits) == {"Done": 1}
+    assert {event.session for event in log.events} == {"one", "two"}
+    assert not caplog.records
+
+
 async def test_many_sessions_end_in_their_exits() -> None:
     whole = Choreography(plays.SEND_FILE.start, roles=plays.SEND_FILE.roles)
     honest = [plays.SEND_FILE.cast() for _ in range(5)]

@@ -149,8 +149,12 @@ def failure_of(error: BaseException) -> Exception | None:
     """
     if isinstance(error, Exception):
         return error
-    is_cancelled = anyio.current_effective_deadline() == -math.inf
-    if is_cancelled or not isinstance(error, anyio.get_cancelled_exc_class()):
+    try:
+        is_cancelled = anyio.current_effective_deadline() == -math.inf
+        kind = anyio.get_cancelled_exc_class()
+    except RuntimeError:  # there is no event loop, as a stage needs none: then nothing was cancelled
+        return None
+    if is_cancelled or not isinstance(error, kind):
         return None
     failure = RuntimeError("what it waited for was cancelled")
     failure.__cause__ = error

@@ -93,16 +93,6 @@ def _exit_of(states: Iterable[RoleState]) -> str:
     return final_name(tuple(frozenset[str].intersection(*possible)) if possible else ())
 
 
-def _failure_of(error: BaseException) -> Exception | None:
-    """The same as `failure_of`, but a stage may run without an event loop."""
-    if isinstance(error, Exception):
-        return error
-    try:
-        return failure_of(error)
-    except RuntimeError:  # nothing was cancelled where nothing can be
-        return None
-
-
 def _function(taking: Taking | None, *, heard: bool) -> str:
     """The name of the function that was called last: the one that heard of a frame, or the one that then chose."""
     if taking is None:
@@ -299,7 +289,7 @@ class Stage:
                             rows.append(row)
                     except BaseException as error:
                         line.clear()
-                        failure = _failure_of(error)
+                        failure = failure_of(error)
                         self._fail(session, place, _function(taking, heard=not acting), failure or error)
                         if failure is None:
                             raise
